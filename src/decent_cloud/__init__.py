@@ -1,0 +1,1 @@
+"""Decent Cloud: a marketplace for compute."""

@@ -1,0 +1,1 @@
+"""Backends that make machines, behind one contract."""

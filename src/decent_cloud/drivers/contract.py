@@ -1,0 +1,246 @@
+"""What every backend driver offers the agent: six verbs, optional abilities, five errors, handles.
+
+Drivers are synchronous and run in threads. They return soon and never wait for slow work: the agent
+polls `inspect`. They keep no state of their own that the backend does not have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol, runtime_checkable
+
+from decent_cloud.kernel.errors import DecentError, Kind
+from decent_cloud.kernel.ids import ContractId
+from decent_cloud.kernel.ssh_keys import SshPublicKey
+from decent_cloud.kernel.status import Observed
+
+LABEL_PLATFORM = "dev.decent.platform"
+LABEL_CONTRACT = "dev.decent.contract"
+LABEL_ATTEMPT = "dev.decent.attempt"
+
+
+class DriverError(DecentError):
+    """The backend did not do what was asked."""
+
+    code = "driver_error"
+    kind = Kind.INTERNAL
+
+
+class Rejected(DriverError):
+    """The backend refuses this request and always will; do not retry."""
+
+    code = "driver_rejected"
+    kind = Kind.INVALID
+
+
+class NoCapacity(DriverError):
+    """The backend has no room, address or port for one more instance."""
+
+    code = "driver_no_capacity"
+    kind = Kind.EXHAUSTED
+
+
+class AuthFailed(DriverError):
+    """The backend does not accept our credentials or lacks a permission."""
+
+    code = "driver_auth_failed"
+    kind = Kind.FORBIDDEN
+
+
+class TryLater(DriverError):
+    """The backend cannot answer now; what it did is unknown until a read says so."""
+
+    code = "driver_try_later"
+    kind = Kind.TRY_LATER
+
+    def __init__(self, message: str | None = None, *, after_s: int = 5, **details: object) -> None:
+        """Say after how many seconds to try again."""
+        super().__init__(message, after_s=after_s, **details)
+        self.after_s = after_s
+
+
+class Broken(DriverError):
+    """The backend answered something this driver does not understand."""
+
+    code = "driver_broken"
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A text that never shows in repr, logs or tracebacks."""
+
+    _value: str = field(repr=False)
+
+    def reveal(self) -> str:
+        """Return the plaintext; call it only where the backend needs it."""
+        return self._value
+
+    def __str__(self) -> str:
+        return "[secret]"
+
+
+SshKey = SshPublicKey  # a tenant's public key, made by SshPublicKey.parse
+
+
+@dataclass(frozen=True, slots=True)
+class HostKey:
+    """The Ed25519 SSH host key that the agent made for an instance; `seed_hex` is its secret."""
+
+    public: str  # "ssh-ed25519 AAAA..."
+    seed_hex: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceSpec:
+    """One machine to make.
+
+    `attempt` names the set of secrets, so an adopted machine tells which it has. `ssh_port` is the
+    host port the agent reserved (0 where the driver's machines have own addresses).
+    """
+
+    platform: str
+    contract: ContractId
+    attempt: str
+    name: str  # dc-<contract>
+    image: str
+    cpu_milli: int
+    memory_mib: int
+    disk_gib: int
+    ssh_keys: tuple[SshKey, ...]
+    host_key: HostKey
+    password: Secret
+    user: str = "root"
+    ssh_port: int = 0
+    settings: Mapping[str, str] = field(default_factory=dict)  # driver settings of the offering
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """What a driver needs to find its instance again: opaque, versioned, kept by the agent."""
+
+    driver: str
+    data: Mapping[str, str]
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One read of one instance. `scope` is the fingerprint of the backend that answered.
+
+    ABSENT means: this backend answered and said there is none. It counts as gone only if `scope`
+    equals the fingerprint journalled at create. Any doubt is an exception, never ABSENT.
+    """
+
+    contract: ContractId
+    state: Observed
+    scope: str
+    handle: Handle | None = None
+    host: str = ""
+    port: int = 0
+    attempt: str = ""
+    created_at_ms: int = 0
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One functional check with its cure for a person."""
+
+    name: str
+    passed: bool
+    detail: str
+    cure: str = ""
+
+
+class Limit(StrEnum):
+    """A limit that a backend may be able to enforce."""
+
+    CPU = "cpu"
+    MEMORY = "memory"
+    PIDS = "pids"
+    DISK = "disk"
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a driver is; `port_range` (first, last) where each instance needs a reserved port."""
+
+    name: str
+    version: str
+    backend: str
+    isolation: str
+    port_range: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a functional try of the backend showed: its fingerprint, enforced limits, each check."""
+
+    scope: str
+    limits: frozenset[Limit]
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Tell whether an instance can be made here now."""
+        return all(check.passed for check in self.checks)
+
+
+class Driver(Protocol):
+    """The six verbs."""
+
+    def describe(self) -> Description:
+        """Return what this driver is; no I/O."""
+        ...
+
+    def probe(self) -> Probe:
+        """Try the backend for real: an instance that runs, not a socket that exists.
+
+        Never raises DriverError: what fails is a check.
+        """
+        ...
+
+    def create(self, spec: InstanceSpec) -> Observation:
+        """Make the instance, or return the one that this contract already has here.
+
+        The same contract never gets a second one. A name taken by something not ours is Rejected.
+        Errors: Rejected, NoCapacity, AuthFailed, TryLater (outcome unknown), Broken.
+        """
+        ...
+
+    def inspect(self, handle: Handle, contract: ContractId) -> Observation:
+        """Read one instance; ABSENT only if the backend itself said so.
+
+        Errors: AuthFailed, TryLater, Broken.
+        """
+        ...
+
+    def destroy(self, handle: Handle, contract: ContractId) -> Observation:
+        """Ask the backend to remove the instance; destroying what is gone succeeds.
+
+        Never touches what does not carry this platform's and this contract's tag (Rejected).
+        """
+        ...
+
+    def list_owned(self, contract: ContractId | None = None) -> tuple[Observation, ...]:
+        """List all instances with our platform tag, stopped ones too; or only the contract's."""
+        ...
+
+    def close(self) -> None:
+        """Release connections."""
+        ...
+
+
+@runtime_checkable
+class CanStop(Protocol):
+    """A backend that can keep a stopped instance with its disk."""
+
+    def stop(self, handle: Handle, contract: ContractId) -> Observation:
+        """Stop the instance; stopping a stopped one succeeds."""
+        ...
+
+    def start(self, handle: Handle, contract: ContractId) -> Observation:
+        """Start the instance; starting a running one succeeds."""
+        ...

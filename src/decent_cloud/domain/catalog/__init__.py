@@ -1,0 +1,1 @@
+"""Offerings, who may see them and whether they can be rented."""

@@ -1,0 +1,1 @@
+"""Contracts, terms, assignments and instances: records and lifecycles."""

@@ -1,0 +1,1 @@
+"""Accounts, devices, providers, pools, delegations and agents."""

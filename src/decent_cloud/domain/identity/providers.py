@@ -1,0 +1,92 @@
+"""Providers, their pools, and what they let agents do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from decent_cloud.kernel.ids import AccountId, Kid, PoolId
+from decent_cloud.kernel.status import Permission
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """An account that lists offerings; name and website are public."""
+
+    id: AccountId
+    name: str
+    website: str
+    created_at_ms: int
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A provider's named place where agents of one driver run, and the head of its assignment log."""
+
+    id: PoolId
+    provider: AccountId
+    name: str
+    driver: str
+    created_at_ms: int
+    log_seq: int = 0
+    log_hash: str = ""
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLogEntry:
+    """One step of a pool's assignment log: hash = SHA-256 over the previous hash and this entry."""
+
+    pool: PoolId
+    seq: int
+    hash: str
+    entry: str  # canonical JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Delegation:
+    """The newest delegation or revocation of one agent; `digest` is the next statement's `prev`."""
+
+    provider: AccountId
+    agent: Kid
+    pool: PoolId
+    permissions: tuple[Permission, ...]
+    not_after_s: int  # 0 = none
+    revoked: bool
+    statement: str  # JSON of the envelope
+    digest: str
+    label: str
+    created_at_ms: int
+    version: int = 1
+
+    def live(self, now_ms: int) -> bool:
+        """Tell whether it grants anything now."""
+        return not self.revoked and (self.not_after_s == 0 or now_ms < self.not_after_s * 1_000)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPresence:
+    """When an agent was last heard and what it said of itself."""
+
+    provider: AccountId
+    agent: Kid
+    pool: PoolId
+    last_seen_ms: int
+    agent_version: str
+    driver: str
+    scope: str
+    instances: int
+    alarms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """Two sealed messages under one code; the relay reads neither."""
+
+    rid: str
+    account: AccountId
+    pool: str
+    old_message: str
+    new_message: str
+    expires_at_ms: int
+    version: int = 1

@@ -1,0 +1,1 @@
+"""Ledger accounts, transfers and posting rules."""

@@ -1,0 +1,1 @@
+"""Words everyone shares: money, ids, status, clock, errors, paging, codec, lifecycles."""

@@ -1,0 +1,156 @@
+"""Every status word that crosses a wire, a table or a page, in one place (invariant 7)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ContractState(StrEnum):
+    """Where a rental stands, from payment to end."""
+
+    REQUESTED = "requested"
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    PROVISIONING = "provisioning"
+    PROVISIONED = "provisioned"
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    LAPSED = "lapsed"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    FAILED = "failed"
+
+
+class AssignmentState(StrEnum):
+    """Where one contract's work for an agent stands."""
+
+    OPEN = "open"
+    LEASED = "leased"
+    CREATE_STARTED = "create_started"
+    BOUND = "bound"
+    ENDED = "ended"
+
+
+class Desired(StrEnum):
+    """What the platform wants of an instance."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    ABSENT = "absent"
+
+
+class Observed(StrEnum):
+    """What a read of the backend said about an instance; set only by a report."""
+
+    UNKNOWN = "unknown"
+    ABSENT = "absent"
+    CREATING = "creating"
+    RUNNING = "running"
+    STOPPED = "stopped"
+    DELETING = "deleting"
+    QUARANTINED = "quarantined"
+
+
+class PaymentState(StrEnum):
+    """Where money coming in through a processor stands."""
+
+    CREATED = "created"
+    SETTLED = "settled"
+    HELD_FOR_REVIEW = "held_for_review"
+    EXPIRED = "expired"
+    FAILED = "failed"
+    SETTLED_LATE = "settled_late"
+    RETURNED = "returned"
+    DISPUTED = "disputed"
+    WON = "won"
+    LOST = "lost"
+
+
+class RefundState(StrEnum):
+    """Where money going back to a tenant stands."""
+
+    PLANNED = "planned"
+    SENT = "sent"
+    AWAITING_CHOICE = "awaiting_choice"
+    CREDITED = "credited"
+    CONFIRMED = "confirmed"
+    FAILED = "failed"
+
+
+class JobState(StrEnum):
+    """Where a background job stands."""
+
+    READY = "ready"
+    DONE = "done"
+    DEAD = "dead"
+
+
+class OfferingState(StrEnum):
+    """Whether an offering can be found and ordered."""
+
+    DRAFT = "draft"
+    PUBLISHED = "published"
+    WITHDRAWN = "withdrawn"
+
+
+class OfferingKind(StrEnum):
+    """What kind of machine is rented."""
+
+    VM = "vm"
+    CONTAINER = "container"
+    GPU = "gpu"
+    DEDICATED = "dedicated"
+
+
+class Visibility(StrEnum):
+    """Who may see and order an offering."""
+
+    PUBLIC = "public"
+    SHARED = "shared"
+    PRIVATE = "private"
+
+
+class AcceptMode(StrEnum):
+    """Whether the provider must say yes to each order."""
+
+    AUTO = "auto"
+    MANUAL = "manual"
+
+
+class Permission(StrEnum):
+    """What a delegation lets an agent do."""
+
+    FETCH_CONTRACTS = "fetch_contracts"
+    PROVISION = "provision"
+    HEALTH_CHECK = "health_check"
+    HEARTBEAT = "heartbeat"
+    RESET_PASSWORD = "reset_password"  # noqa: S105 - the name of a permission
+
+
+class AgentStatus(StrEnum):
+    """Whether an agent was heard lately."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+    REVOKED = "revoked"
+
+
+class ProvisionFailure(StrEnum):
+    """Why an agent could not deliver an instance."""
+
+    REJECTED = "rejected"
+    NO_CAPACITY = "no_capacity"
+    AUTH_FAILED = "auth_failed"
+    BROKEN = "broken"
+    TIMED_OUT = "timed_out"
+    ORDER_REFUSED = "order_refused"
+    UNKNOWN_RESOURCE = "unknown_resource"
+
+
+class ServerMode(StrEnum):
+    """What a platform's database was made for; written into it at creation."""
+
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"

@@ -1,0 +1,1 @@
+"""Devices, chains, signed statements and sealing: the `dcx` key protocol, version 1."""

@@ -1,0 +1,43 @@
+"""Who may sign for an account: one device that may change the chain, and never an agent."""
+
+from __future__ import annotations
+
+from decent_cloud.domain.keys import canonical
+from decent_cloud.domain.keys.canonical import Json
+from decent_cloud.domain.keys.chain import ChainState, Member
+from decent_cloud.domain.keys.errors import WrongAccount
+from decent_cloud.domain.keys.statements import Statement, StatementType, verify_sole_signature
+
+
+def verify_authority(
+    statement_type: StatementType,
+    statement: Statement,
+    chain: ChainState,
+    *,
+    first_seen: bool = True,
+) -> tuple[Json, Member]:
+    """Verify that one device of rank 0 or 1 that is no agent signed; return payload and signer.
+
+    `first_seen=False` admits a device revoked since: only for a statement accepted before.
+    Errors: `WrongSigner`, `BadSignature`, `NotCanonical`.
+    """
+    allowed = [
+        member.device
+        for member in chain.members.values()
+        if may_sign(member) and (member.revoked_seq is None or not first_seen)
+    ]
+    device = verify_sole_signature(statement_type, statement, allowed)
+    return canonical.parse(statement.payload), chain.members[device.kid]
+
+
+def may_sign(member: Member) -> bool:
+    return member.device.is_admin and not member.device.is_agent
+
+
+def check_account(account_id: str, chain: ChainState) -> None:
+    """Refuse a payload that speaks for another account than its signer's.
+
+    Errors: `WrongAccount`.
+    """
+    if account_id != chain.account_id:
+        raise WrongAccount

@@ -1,0 +1,1 @@
+"""Benchmarks: each group measures against a named baseline in the same run."""

@@ -53,7 +53,7 @@ system:
 	@tools/bootstrap system
 
 format-check:
-	@$(PY) -m ruff format --quiet --check $(CODE) || { echo "to mend: .venv/bin/ruff format" >&2; exit 1; }
+	@$(PY) -m ruff format --quiet --check --output-format concise $(CODE) || { echo "to mend: .venv/bin/ruff format" >&2; exit 1; }
 
 lint:
 	@$(PY) -m ruff check --quiet $(CODE)

@@ -7,8 +7,8 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
-CODE := $(wildcard src tests bench demo migrations tools)
-TYPED := $(wildcard src tests bench demo)
+CODE := $(wildcard src tests bench demo devtools migrations tools)
+TYPED := $(wildcard src tests bench demo devtools)
 FAST := not slow and not docker and not postgres and not journey
 
 .PHONY: help demo dev check test bench migration lock clean python system format-check lint types imports fast

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 OWNERLESS = {"base", "common", "helper", "helpers", "manager", "misc", "util", "utils"}
-CODE = ("src", "bench", "demo", "migrations", "tests", "tools")
-MUST_SAY = ("src", "bench", "demo")
+CODE = ("src", "bench", "demo", "devtools", "migrations", "tests", "tools")
+MUST_SAY = ("src", "bench", "demo", "devtools")
 
 # Patterns, not addresses: this file must pass its own rule.
 ELSEWHERE = re.compile(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tidy.rules import clock, database, documents, drivers, files, imports, money
+from tests.tidy.rules import clock, database, documents, drivers, files, imports, money, proofs
 from tests.tidy.tree import PACKAGE
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +27,8 @@ RULES: list[Callable[[Path], list[str]]] = [
     imports.imports_stand_at_the_top,
     money.no_default_price,
     money.no_float_near_money,
+    proofs.every_test_asserts_something,
+    proofs.tests_replace_nothing_inside,
 ]
 
 

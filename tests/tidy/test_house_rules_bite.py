@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from tests.tidy.rules import clock, database, documents, drivers, files, imports, money
+from tests.tidy.rules import clock, database, documents, drivers, files, imports, money, proofs
 from tests.tidy.test_house_rules import RULES
 
 SRC = "src/decent_cloud/"
@@ -50,7 +50,10 @@ REFUSED: list[tuple[Rule, str, str, str]] = [
      "class A(DecentError):\n    code = 'error'", "code `error` is taken"),
     (documents.every_error_code_is_documented, "docs/errors.md", "| `error` | | |\n| `gone` | | |", "`gone`"),
     (documents.every_setting_is_documented, SRC + "programs/x.py",
-     "class XSettings:\n    port: int = 80", "| `port` | `80` | XSettings, programs/x.py |"),
+     "class XSettings:\n    port: int = 80", "section `XSettings` misses the row: | `port` | `80` | |"),
+    (documents.every_setting_is_documented, SRC + "programs/x.py",
+     "class XSettings:\n    listen: str", "section `XSettings` misses the row: | `listen` | required | |"),
+    (documents.every_setting_is_documented, SRC + "programs/x.py", "class YSettings: ...", "`listen` is no field"),
     (drivers.every_driver_has_an_entry_point, SRC + "drivers/cloud/driver.py", "", "drivers/cloud"),
     (drivers.every_driver_is_kept_apart, SRC + "drivers/cloud/driver.py", "", "drivers/cloud"),
     (files.every_module_says_what_it_owns, SRC + "app/x.py", "x = 1", "app/x.py"),
@@ -73,6 +76,10 @@ REFUSED: list[tuple[Rule, str, str, str]] = [
     (money.no_float_near_money, SRC + "domain/payments/x.py", "def f(a: float): ...", "`float`"),
     (money.no_float_near_money, SRC + "domain/pricing/x.py", "a = b / c", "division"),
     (money.no_float_near_money, SRC + "kernel/money.py", "a /= c", "division"),
+    (proofs.every_test_asserts_something, "tests/x.py", "def test_assert_it():\n  'assert'\n  f()", "test_assert_it"),
+    (proofs.tests_replace_nothing_inside, "tests/x.py", "from unittest import mock", "unittest.mock"),
+    (proofs.tests_replace_nothing_inside, "tests/x.py", "import unittest.mock as m", "unittest.mock"),
+    (proofs.tests_replace_nothing_inside, "tests/x.py", "monkeypatch.setattr(a, 'b', c)", "monkeypatch.setattr"),
 ]  # fmt: skip
 
 # Neighbours of the slips above that are right as they are.
@@ -86,7 +93,7 @@ ALLOWED: list[tuple[Rule, str, str]] = [
      "import sqlite3\ntry: pass\nexcept sqlite3.IntegrityError: pass"),
     (documents.every_error_code_is_documented, SRC + "app/x.py",
      "class A(DecentError):\n    'Shares its code.'\nclass B:\n    code = 'other'"),
-    (documents.every_setting_is_documented, SRC + "programs/x.py", "class XSettings:\n    listen: str"),
+    (documents.every_setting_is_documented, SRC + "programs/x.py", "class YSettings:\n    listen: str"),
     (drivers.every_driver_is_kept_apart, SRC + "drivers/fake/driver.py", ""),
     (files.every_module_says_what_it_owns, SRC + "app/__init__.py", ""),
     (files.names_own_something, SRC + "app/based.py", ""),
@@ -98,6 +105,8 @@ ALLOWED: list[tuple[Rule, str, str]] = [
     (money.no_default_price, SRC + "domain/catalog/x.py", "MAX_PRICE_MINOR = 9\nmax_price_minor = 9"),
     (money.no_float_near_money, SRC + "domain/ledger/x.py", "a = b // c\nd = divmod(a, 3)"),
     (money.no_float_near_money, SRC + "domain/contracts/x.py", "a = b / c"),
+    (proofs.every_test_asserts_something, "tests/x.py", "def test_x():\n  with raises(E):\n    f()"),
+    (proofs.tests_replace_nothing_inside, "tests/x.py", "monkeypatch.setenv('A', 'b')\nimport unittest"),
 ]  # fmt: skip
 
 
@@ -108,7 +117,11 @@ def tree(tmp_path: Path) -> Path:
         tmp_path, SRC + "kernel/errors.py", '"""Errors."""\n' + ERRORS.partition("class TooLate")[0]
     )
     _write(tmp_path, "docs/errors.md", "| code | |\n| `error` | internal |\n")
-    _write(tmp_path, "docs/settings.md", "| `listen` | where |\n")
+    _write(
+        tmp_path,
+        "docs/settings.md",
+        "# Settings\n## Y (`YSettings`)\n| `listen` | where |\n## Notes\n",
+    )
     _write(tmp_path, "docs/decisions/README.md", INDEX)
     _write(tmp_path, "docs/decisions/0001-direction.md", "# Direction")
     _write(

@@ -30,7 +30,8 @@ class ErrorClass:
 def every_error_code_is_documented(root: Path) -> list[str]:
     """Compare error codes with the rows of docs/errors.md, and find a code with two meanings."""
     errors = _errors(root)
-    rows = _rows(root / "docs/errors.md")
+    document = root / "docs/errors.md"
+    rows = _rows(document.read_text() if document.exists() else "")
     found = []
     seen: dict[str, ErrorClass] = {}
     for error in errors.values():
@@ -50,20 +51,25 @@ def every_error_code_is_documented(root: Path) -> list[str]:
 
 
 def every_setting_is_documented(root: Path) -> list[str]:
-    """Find fields of classes called ...Settings that docs/settings.md has no row for."""
-    rows = _rows(root / "docs/settings.md")
+    """Compare the fields of each ...Settings class with its section of docs/settings.md.
+
+    A section is headed by a line that gives the class in code marks, such as "## Docker (`DockerSettings`)".
+    """
+    document = root / "docs/settings.md"
+    sections = _sections(document.read_text() if document.exists() else "")
     found = []
     for module in modules(root):
         for node in module.tree.body:
-            if not (isinstance(node, ast.ClassDef) and node.name.endswith("Settings")):
-                continue
-            for field in node.body:
-                if not (isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)):
-                    continue
-                if field.target.id not in rows:
-                    default = f"`{ast.unparse(field.value)}`" if field.value else "required"
-                    row = f"| `{field.target.id}` | {default} | {node.name}, {module.place} |"
-                    found.append(f"docs/settings.md misses the row: {row}")
+            if isinstance(node, ast.ClassDef) and node.name.endswith("Settings"):
+                place = f"docs/settings.md, section `{node.name}`"
+                fields = _fields(node)
+                rows = _rows(sections.get(node.name, ""))
+                found += [
+                    f"{place} misses the row: | `{name}` | {default} | |"
+                    for name, default in fields.items()
+                    if name not in rows
+                ]
+                found += [f"{place}: `{row}` is no field" for row in sorted(rows - fields.keys())]
     return found
 
 
@@ -100,10 +106,23 @@ def every_decision_is_indexed(root: Path) -> list[str]:
     ]
 
 
-def _rows(document: Path) -> set[str]:
+def _rows(text: str) -> set[str]:
     """Read the first cell of every table row that is one code word."""
-    text = document.read_text() if document.exists() else ""
     return set(re.findall(r"^\|\s*`([^`]+)`\s*\|", text, flags=re.MULTILINE))
+
+
+def _sections(text: str) -> dict[str, str]:
+    """Split a document by its headings, under the code word that each one gives."""
+    parts = re.split(r"^#+ .*?`(\w+)`.*$|^#+ .*$", text, flags=re.MULTILINE)
+    return {name: body for name, body in zip(parts[1::2], parts[2::2], strict=True) if name}
+
+
+def _fields(settings: ast.ClassDef) -> dict[str, str]:
+    return {
+        field.target.id: f"`{ast.unparse(field.value)}`" if field.value else "required"
+        for field in settings.body
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+    }
 
 
 def _leaves(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:

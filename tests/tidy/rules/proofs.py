@@ -1,0 +1,57 @@
+"""A test proves something, about the real thing."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.tidy.tree import dotted, functions, imported_names
+
+PROVES = re.compile(r"assert|raises|check|expect")
+ENVIRONMENT = {"setenv", "delenv", "chdir", "syspath_prepend"}
+
+
+def every_test_asserts_something(root: Path) -> list[str]:
+    """Find tests that pass whatever the code does."""
+    return [
+        f"{path.relative_to(root)}:{function.lineno}: `{function.name}` asserts nothing"
+        for path, tree in _tests(root)
+        for function in functions(tree)
+        if function.name.startswith("test_") and not any(map(_proves, function.body))
+    ]
+
+
+def tests_replace_nothing_inside(root: Path) -> list[str]:
+    """Find patches: where a test wants another part, a port is missing. The environment may be set."""
+    found = []
+    for path, tree in _tests(root):
+        names = imported_names(tree)
+        for node in ast.walk(tree):
+            what = _patch(node, names)
+            if what:
+                place = f"{path.relative_to(root)}:{getattr(node, 'lineno', 1)}"
+                found.append(f"{place}: {what} patches; pass another implementation of the port")
+    return found
+
+
+def _tests(root: Path) -> Iterator[tuple[Path, ast.Module]]:
+    for path in sorted((root / "tests").rglob("*.py")):
+        yield path, ast.parse(path.read_text())
+
+
+def _proves(statement: ast.stmt) -> bool:
+    is_text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    return not is_text and bool(PROVES.search(ast.unparse(statement)))
+
+
+def _patch(node: ast.AST, names: dict[str, str]) -> str:
+    if isinstance(node, ast.Import):
+        return "unittest.mock" if any(a.name == "unittest.mock" for a in node.names) else ""
+    if isinstance(node, ast.ImportFrom):
+        imported = {f"{node.module}.{alias.name}" for alias in node.names}
+        return "unittest.mock" if any(n.startswith("unittest.mock") for n in imported) else ""
+    if isinstance(node, ast.Attribute) and dotted(node.value, names) == "monkeypatch":
+        return "" if node.attr in ENVIRONMENT else f"monkeypatch.{node.attr}"
+    return ""

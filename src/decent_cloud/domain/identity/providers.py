@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from decent_cloud.kernel.clock import MINUTE_MS, SECOND_MS
 from decent_cloud.kernel.ids import AccountId, Kid, PoolId
-from decent_cloud.kernel.status import Permission
+from decent_cloud.kernel.status import AgentStatus, Permission
+
+OFFLINE_AFTER_MS = 5 * MINUTE_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,9 @@ class Delegation:
     version: int = 1
 
     def live(self, now_ms: int) -> bool:
-        """Tell whether it grants anything now."""
-        return not self.revoked and (self.not_after_s == 0 or now_ms < self.not_after_s * 1_000)
+        """Tell whether it grants anything now; the last second counts in full, as in `domain/keys`."""
+        running = self.not_after_s == 0 or now_ms < (self.not_after_s + 1) * SECOND_MS
+        return running and not self.revoked
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,21 @@ class AgentPresence:
     scope: str
     instances: int
     alarms: tuple[str, ...] = ()
+
+    def online(self, now_ms: int) -> bool:
+        """Tell whether it was heard lately."""
+        return now_ms - self.last_seen_ms < OFFLINE_AFTER_MS
+
+
+def agent_status(
+    delegation: Delegation, presence: AgentPresence | None, now_ms: int
+) -> AgentStatus:
+    """Return how a provider sees an agent: what may no longer act is revoked, whoever spoke last."""
+    if not delegation.live(now_ms):
+        return AgentStatus.REVOKED
+    if presence is not None and presence.online(now_ms):
+        return AgentStatus.ONLINE
+    return AgentStatus.OFFLINE
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,107 @@
+"""What an agent asks of the platform, one method per route, and the pairing relay."""
+
+from __future__ import annotations
+
+from decent_cloud.client.events import EventStream
+from decent_cloud.client.transport import Transport
+from decent_cloud.kernel.ids import AccountId, ContractId
+from decent_cloud.wire.v1.accounts import ChainView, PlatformView
+from decent_cloud.wire.v1.agents import AgentSelf, AgentView, Heartbeat, SignedDesired
+from decent_cloud.wire.v1.assignments import (
+    HealthReport,
+    LeaseView,
+    ProvisioningReport,
+    RenewLease,
+    ReportAnswer,
+    StartCreate,
+    TakeLease,
+)
+from decent_cloud.wire.v1.offerings import OfferingView
+from decent_cloud.wire.v1.providers import JoinPairing, OpenPairing, PairingView
+
+
+class AgentApi:
+    """The routes of an agent; each may raise ApiProblem, Unreachable or BadAnswer."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    @property
+    def skew_ms(self) -> int:
+        """How far the platform's clock is ahead of ours, by its last answer."""
+        return self._transport.skew_ms
+
+    def platform(self) -> PlatformView:
+        """Return who the platform says it is; verify against a pin."""
+        return self._transport.get("/platform", PlatformView)
+
+    def me(self) -> AgentSelf:
+        """Return who we are to the platform and what we may do."""
+        return self._transport.get("/agents/me", AgentSelf)
+
+    def desired(self, since: int) -> SignedDesired:
+        """Return the signed desired state of our pool; `since` is the pinned log number."""
+        return self._transport.get("/agents/me/desired", SignedDesired, {"since": str(since)})
+
+    def events(self, last_event_id: str = "") -> EventStream:
+        """Return the stream of hints that the desired state changed."""
+        return EventStream(self._transport, "/agents/me/events", last_event_id)
+
+    def chain(self, account: AccountId) -> ChainView:
+        """Return the key chain of a tenant we work for, or of our provider."""
+        return self._transport.get(f"/accounts/{account}/chain", ChainView)
+
+    def offering(self, offering: str) -> OfferingView:
+        """Return an offering as it is now."""
+        return self._transport.get(f"/offerings/{offering}", OfferingView)
+
+    def heartbeat(self, provider: AccountId, body: Heartbeat) -> AgentView:
+        """Say that we are alive."""
+        return self._transport.write("POST", f"/providers/{provider}/heartbeat", AgentView, body)
+
+    def take_lease(self, contract: ContractId, body: TakeLease, key: str = "") -> LeaseView:
+        """Ask to work on a contract; a conflict means that another agent does."""
+        path = f"/assignments/{contract}/lease"
+        return self._transport.write("POST", path, LeaseView, body, key=key)
+
+    def renew_lease(self, contract: ContractId, body: RenewLease) -> LeaseView:
+        """Keep a lease; the code `lease_lost` means that it is gone."""
+        return self._transport.write("POST", f"/assignments/{contract}/renew", LeaseView, body)
+
+    def start_create(self, contract: ContractId, body: StartCreate, key: str = "") -> LeaseView:
+        """Ask leave for the first create call of an attempt."""
+        path = f"/assignments/{contract}/create-started"
+        return self._transport.write("POST", path, LeaseView, body, key=key)
+
+    def report(self, contract: ContractId, body: ProvisioningReport, key: str = "") -> ReportAnswer:
+        """Say how provisioning went or that the machine is gone."""
+        path = f"/provider/rental-requests/{contract}/provisioning"
+        return self._transport.write("PUT", path, ReportAnswer, body, key=key)
+
+    def health(self, contract: ContractId, body: HealthReport, key: str = "") -> ReportAnswer:
+        """Say what the last read of the backend showed."""
+        path = f"/contracts/{contract}/health"
+        return self._transport.write("POST", path, ReportAnswer, body, key=key)
+
+
+class PairingApi:
+    """The relay that passes two sealed messages between a trusted and a new device."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def open(self, rid: str, body: OpenPairing) -> PairingView:
+        """Open or renew the relay, as a trusted device."""
+        return self._transport.write("PUT", f"/pair/{rid}/old", PairingView, body)
+
+    def read(self, rid: str) -> PairingView:
+        """Return what the relay holds."""
+        return self._transport.get(f"/pair/{rid}", PairingView)
+
+    def join(self, rid: str, body: JoinPairing) -> PairingView:
+        """Leave the new device's message; a later one takes its place."""
+        return self._transport.write("PUT", f"/pair/{rid}/new", PairingView, body)
+
+    def chain(self, rid: str) -> ChainView:
+        """Return the chain of the account whose device opened the relay."""
+        return self._transport.get(f"/pair/{rid}/chain", ChainView)

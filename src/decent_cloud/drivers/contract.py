@@ -189,7 +189,7 @@ class Probe:
 
 
 class Driver(Protocol):
-    """The six verbs."""
+    """The six verbs, what it is and where it works."""
 
     def describe(self) -> Description:
         """Return what this driver is; no I/O."""
@@ -202,10 +202,20 @@ class Driver(Protocol):
         """
         ...
 
+    def scope(self) -> str:
+        """Read the fingerprint of the backend that answers now. Errors: AuthFailed, TryLater, Broken.
+
+        An empty list says nothing about who answered: only if `scope` reads the same before and
+        after it, and as journalled at create, does it count as evidence.
+        """
+        ...
+
     def create(self, spec: InstanceSpec) -> Observation:
         """Make the instance, or return the one that this contract already has here.
 
-        The same contract never gets a second one. A name taken by something not ours is Rejected.
+        The same contract never gets a second one: one that runs is returned with its own `attempt`,
+        which may differ from the spec's; one that was never started is finished or made anew.
+        A name taken by something not ours is Rejected.
         Errors: Rejected, NoCapacity, AuthFailed, TryLater (outcome unknown), Broken.
         """
         ...

@@ -88,6 +88,10 @@ class FakeDriver:
             return Probe("", frozenset(), (Check("backend", False, error.message, cure),))
         return Probe(scope, frozenset(Limit), (Check("backend", True, "the file answers"),))
 
+    def scope(self) -> str:
+        """Read the file's fingerprint."""
+        return self._call(Verb.SCOPE, "", lambda db, _script: read_scope(db))
+
     def create(self, spec: InstanceSpec) -> Observation:
         """Make the machine, or return the one that this contract already has here.
 

@@ -22,6 +22,7 @@ class Verb(StrEnum):
     """The calls that can be scripted and are recorded."""
 
     PROBE = "probe"
+    SCOPE = "scope"
     CREATE = "create"
     INSPECT = "inspect"
     DESTROY = "destroy"

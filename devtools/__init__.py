@@ -1,0 +1,1 @@
+"""Tools of this repository that demo, bench and tests share; no part of the package."""

@@ -1,0 +1,133 @@
+"""The Docker driver: the contract's verbs over one engine of this host."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import Self
+
+import msgspec
+
+from decent_cloud.drivers.contract import (
+    Description,
+    Handle,
+    InstanceSpec,
+    Limit,
+    Observation,
+    Probe,
+    Rejected,
+)
+from decent_cloud.drivers.docker import mapping, trials
+from decent_cloud.drivers.docker.api import Engine
+from decent_cloud.drivers.docker.firewall import Firewall
+from decent_cloud.drivers.docker.image import Images
+from decent_cloud.drivers.docker.machines import Machines
+from decent_cloud.drivers.docker.probe import Trial
+from decent_cloud.drivers.docker.settings import DockerSettings, read_settings
+from decent_cloud.kernel.clock import Clock, SystemClock
+from decent_cloud.kernel.ids import ContractId
+
+VERSION = "1"
+_RULES_LAST_S = 10.0  # how long a look at the firewall is believed
+
+
+class DockerDriver:
+    """The contract over a Docker engine; also keeps `CanStop`."""
+
+    def __init__(self, settings: DockerSettings, platform: str, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._engine = Engine(settings.engine, settings.timeout_s)
+        self._images = Images(self._engine, settings.images)
+        self._firewall = Firewall(settings.deny_networks)
+        self._clock = clock or SystemClock()
+        self._machines = self._machines_of(platform, settings)
+        self._trial = self._trial_of(f"{platform}/probe")
+        self._lock = threading.Lock()
+        self._probed: Probe | None = None
+        self._rules_seen_s = float("-inf")
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, object], platform: str) -> Self:
+        """Build the driver without I/O; raises Invalid for a setting that is not right."""
+        return cls(read_settings(settings), platform)
+
+    def describe(self) -> Description:
+        """Return what this driver is; no I/O."""
+        walls = "a network of its own behind host firewall rules"
+        if self._settings.isolation == "none":
+            walls = "no network isolation (by settings)"
+        isolation = f"container: shared kernel, few capabilities, no new privileges, {walls}"
+        ports = (self._settings.first_port, self._settings.last_port)
+        return Description(mapping.DRIVER, VERSION, self._settings.engine, isolation, ports)
+
+    def probe(self) -> Probe:
+        """Run machines and try their limits and walls, once per process unless it failed."""
+        with self._lock:
+            if self._probed is None or not self._probed.passed:
+                self._probed = self._trial.run()
+            return self._probed
+
+    def refresh(self) -> Probe:
+        """Probe again whatever was found before."""
+        with self._lock:
+            self._probed = None
+        return self.probe()
+
+    def scope(self) -> str:
+        """Read the mark in the engine's store."""
+        return self._machines.scope()
+
+    def create(self, spec: InstanceSpec) -> Observation:
+        """Make the container, or return the one that this contract already has here.
+
+        A taken host port is NoCapacity with the detail `port`; nothing is left behind then.
+        """
+        if spec.user != "root":
+            raise Rejected("machines of this driver are entered as root", user=spec.user)
+        self._keep_walls()
+        return self._machines.make(spec, disk=self._limits_disk())
+
+    def inspect(self, handle: Handle, contract: ContractId) -> Observation:
+        """Read one container by its name."""
+        return self._machines.read(handle.data["name"], contract)
+
+    def destroy(self, handle: Handle, contract: ContractId) -> Observation:
+        """Remove container and network; ABSENT once a read says so."""
+        return self._machines.remove(handle.data["name"], contract)
+
+    def list_owned(self, contract: ContractId | None = None) -> tuple[Observation, ...]:
+        """List this platform's containers in one call, stopped ones included."""
+        return self._machines.owned(contract)
+
+    def stop(self, handle: Handle, contract: ContractId) -> Observation:
+        """Stop the container; its disk, port and host key stay."""
+        return self._machines.switch(handle.data["name"], contract, on=False)
+
+    def start(self, handle: Handle, contract: ContractId) -> Observation:
+        """Start the container."""
+        self._keep_walls()
+        return self._machines.switch(handle.data["name"], contract, on=True)
+
+    def close(self) -> None:
+        """Release connections."""
+        self._engine.close()
+
+    def _machines_of(self, platform: str, settings: DockerSettings) -> Machines:
+        return Machines(self._engine, self._images, settings, platform, self._clock)
+
+    def _trial_of(self, platform: str) -> Trial:
+        settings = msgspec.structs.replace(self._settings, max_pids=trials.MAX_PIDS)
+        machines = self._machines_of(platform, settings)
+        return Trial(self._engine, self._images, self._firewall, machines, settings, self._clock)
+
+    def _keep_walls(self) -> None:
+        """See that the rules are in place: somebody may have flushed them."""
+        if self._settings.isolation == "none":
+            return
+        if time.monotonic() - self._rules_seen_s > _RULES_LAST_S:
+            self._firewall.ensure()
+            self._rules_seen_s = time.monotonic()
+
+    def _limits_disk(self) -> bool:
+        return self._probed is not None and Limit.DISK in self._probed.limits

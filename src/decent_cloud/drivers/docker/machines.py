@@ -1,0 +1,229 @@
+"""Making, reading and removing one platform's containers; the engine's names are the only memory."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from decent_cloud.drivers.contract import (
+    LABEL_CONTRACT,
+    Broken,
+    DriverError,
+    InstanceSpec,
+    NoCapacity,
+    Observation,
+    Rejected,
+    TryLater,
+)
+from decent_cloud.drivers.docker import access, mapping, network
+from decent_cloud.drivers.docker.api import Engine, Missing, Taken
+from decent_cloud.drivers.docker.image import Images
+from decent_cloud.drivers.docker.settings import DockerSettings
+from decent_cloud.kernel.clock import MINUTE_MS, Clock
+from decent_cloud.kernel.ids import ContractId
+from decent_cloud.kernel.status import Observed
+
+_ANCHOR = "decent-anchor"
+_ANCHOR_LABEL = "dev.decent.anchor"
+_ROUNDS = 3
+_EMPTY_NETWORK_AGE_MS = 10 * MINUTE_MS
+
+
+class Machines:
+    """The containers of one platform on one engine."""
+
+    def __init__(
+        self, engine: Engine, images: Images, settings: DockerSettings, platform: str, clock: Clock
+    ) -> None:
+        self._engine = engine
+        self._images = images
+        self._settings = settings
+        self.platform = platform
+        self._clock = clock
+        self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._scope = ""
+
+    def scope(self) -> str:
+        """Read the mark that lives in the engine's own store.
+
+        The engine's id would not do: two engines of one host may share it, and an engine that came
+        up with an empty store, its disk not mounted, keeps it.
+        """
+        found = self._engine.anchor(_ANCHOR, {_ANCHOR_LABEL: secrets.token_hex(16)})
+        if not found.get(_ANCHOR_LABEL):
+            raise Broken(f"the volume {_ANCHOR} on the engine is not ours; remove it")
+        self._scope = f"docker-{found[_ANCHOR_LABEL]}"
+        return self._scope
+
+    def make(self, spec: InstanceSpec, *, disk: bool) -> Observation:
+        """Make the container, finish a half-made one, or return the one there is."""
+        if spec.platform != self.platform or not spec.name.startswith("dc-"):
+            raise Rejected(f"{spec.name} of {spec.platform} is not for this driver to make")
+        image = self._images.resolve(spec.image)
+        with self._turn(spec.contract):
+            scope = self.scope()
+            for _ in range(_ROUNDS):
+                made = self._make_once(spec, image, scope, disk=disk)
+                if made is not None:
+                    return made
+        raise TryLater(f"another program is making {spec.name} too")
+
+    def read(self, name: str, contract: ContractId) -> Observation:
+        """Read one container; ABSENT carries the scope that was read in the same pass."""
+        record = self._engine.inspect(name)
+        if record is None:
+            return self._absent(name, contract)
+        if not self._owns(record, contract):
+            raise Broken(f"the name {name} is held by a container that is not ours")
+        return self._observe(record)
+
+    def owned(self, contract: ContractId | None) -> tuple[Observation, ...]:
+        """List the platform's containers; without a contract, also sweep networks left empty."""
+        scope = self.scope()
+        wanted = mapping.labels(self.platform, contract or "")
+        if not contract:
+            del wanted[LABEL_CONTRACT]
+        networks = [] if contract else self._engine.networks(wanted)
+        found = self._engine.containers(wanted)
+        self._sweep(networks, {each["Names"][0].lstrip("/") for each in found})
+        address = self._settings.address
+        return tuple(mapping.observe_listed(each, scope, address) for each in found)
+
+    def remove(self, name: str, contract: ContractId) -> Observation:
+        """Remove container and network; ABSENT once a read says so."""
+        with self._turn(contract):
+            record = self._engine.inspect(name)
+            if record is not None:
+                self._require_ours(record, contract)
+                with contextlib.suppress(Taken):  # its removal is on the way already
+                    self._engine.remove(record["Id"], force=True)
+                record = self._engine.inspect(name)
+            if record is not None:
+                return self._observe(record)
+            network.remove_network(self._engine, name, self.platform, contract)
+            return self._absent(name, contract)
+
+    def switch(self, name: str, contract: ContractId, *, on: bool) -> Observation:
+        """Start or stop the container."""
+        with self._turn(contract):
+            record = self._engine.inspect(name)
+            if record is None:
+                return self._absent(name, contract)
+            self._require_ours(record, contract)
+            if not on:
+                self._engine.stop(record["Id"])
+            elif record["State"].get("Paused"):
+                self._engine.unpause(record["Id"])
+            else:
+                self._engine.start(record["Id"])
+        return self.read(name, contract)
+
+    @contextlib.contextmanager
+    def _turn(self, contract: str) -> Iterator[None]:
+        """Let the threads of this program take turns at one contract."""
+        with self._turns[contract]:
+            yield
+
+    def _make_once(
+        self, spec: InstanceSpec, image: str, scope: str, *, disk: bool
+    ) -> Observation | None:
+        """Go through the steps once; None where what was in the way is gone now."""
+        settings = self._settings
+        network.ensure_network(
+            self._engine, spec.name, self.platform, spec.contract, settings.subnets
+        )
+        body = mapping.create_body(spec, image, settings, disk=disk)
+        try:
+            container = self._engine.create(spec.name, body)
+        except Taken:
+            return self._existing(spec)
+        except Missing as error:
+            self._images.forget(spec.image)
+            raise Broken(f"the image {image} is not on the engine") from error
+        self._finish(container, spec)
+        return mapping.observe_made(spec, scope, settings.address, self._clock.now_ms())
+
+    def _existing(self, spec: InstanceSpec) -> Observation | None:
+        """Return the container that holds the name, finished if it never ran; None if none is left.
+
+        Nothing that was ever started is touched: it may hold a tenant's data.
+        """
+        record = self._engine.inspect(spec.name)
+        if record is None:
+            return None
+        self._require_ours(record, spec.contract)
+        status = record["State"]["Status"]
+        if status in {"removing", "dead"}:
+            raise TryLater(f"{spec.name} is being removed", after_s=2)
+        if status != "created":
+            return self._observe(record)
+        seen = self._observe(record)
+        if seen.attempt == spec.attempt and seen.port == spec.ssh_port:
+            self._finish(record["Id"], spec)
+        elif self._is_complete(record["Id"], seen.attempt):
+            self._start_first(record["Id"], spec)
+        else:
+            self._discard(record["Id"])
+            return None
+        return self.read(spec.name, spec.contract)
+
+    def _finish(self, container: str, spec: InstanceSpec) -> None:
+        """Put the secrets in and start; both may be repeated with the same attempt."""
+        shadow = None
+        if not self._images.is_built_in(spec.image):
+            shadow = access.first_file(self._engine.get(container, f"/{access.SHADOW}") or b"")
+        try:
+            self._engine.put(container, access.access_tar(spec, shadow))
+        except Missing as error:
+            raise TryLater(f"{spec.name} was replaced meanwhile", after_s=1) from error
+        self._start_first(container, spec)
+
+    def _start_first(self, container: str, spec: InstanceSpec) -> None:
+        """Start what never ran; where its port is taken, leave nothing behind."""
+        try:
+            self._engine.start(container)
+        except Missing as error:
+            raise TryLater(f"{spec.name} was replaced meanwhile", after_s=1) from error
+        except (NoCapacity, Broken):
+            with contextlib.suppress(DriverError):
+                self._discard(container)
+                network.remove_network(self._engine, spec.name, self.platform, spec.contract)
+            raise
+
+    def _is_complete(self, container: str, attempt: str) -> bool:
+        """Tell whether the secrets of this attempt were put in to the last file."""
+        marker = self._engine.get(container, f"/{access.MARKER}")
+        return marker is not None and access.first_file(marker) == attempt
+
+    def _discard(self, container: str) -> None:
+        """Remove by id what never ran; the engine refuses if somebody started it since."""
+        with contextlib.suppress(Taken):
+            self._engine.remove(container, force=False)
+
+    def _owns(self, record: dict[str, Any], contract: str) -> bool:
+        return mapping.is_ours(record["Config"].get("Labels") or {}, self.platform, contract)
+
+    def _require_ours(self, record: dict[str, Any], contract: str) -> None:
+        if not self._owns(record, contract):
+            raise Rejected(f"the container {record['Name'].lstrip('/')} exists and is not ours")
+
+    def _observe(self, record: dict[str, Any]) -> Observation:
+        scope = self._scope or self.scope()
+        return mapping.observe_record(record, scope, self._settings.address)
+
+    def _absent(self, name: str, contract: ContractId) -> Observation:
+        return Observation(contract, Observed.ABSENT, self.scope(), mapping.handle(name))
+
+    def _sweep(self, networks: list[dict[str, Any]], taken: set[str]) -> None:
+        """Remove networks whose container was never made, or whose maker died before their end."""
+        for each in networks:
+            old = (
+                mapping.engine_time(each["Created"]) < self._clock.now_ms() - _EMPTY_NETWORK_AGE_MS
+            )
+            if old and each["Name"] not in taken:
+                with contextlib.suppress(DriverError):
+                    self._engine.remove_network(each["Id"])

@@ -26,3 +26,7 @@ class Assignments(Protocol):
     def live(self, pool: PoolId) -> tuple[Assignment, ...]:
         """Return the pool's assignments that have not ended, oldest first."""
         ...
+
+    def shift_leases(self, gap_ms: int, since_ms: int) -> int:
+        """Move the expiry of leases that ran at `since_ms` by a gap in which the platform slept; returns how many."""
+        ...

@@ -45,6 +45,10 @@ class Contracts(Protocol):
         """List a provider's contracts (all states if none are named), newest first."""
         ...
 
+    def between(self, one: AccountId, other: AccountId) -> bool:
+        """Tell whether either of the two ever rented from the other."""
+        ...
+
     def of_pool(self, pool: PoolId, states: tuple[ContractState, ...]) -> tuple[Contract, ...]:
         """List a pool's contracts in these states, oldest first."""
         ...

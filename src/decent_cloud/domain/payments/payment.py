@@ -9,6 +9,9 @@ from decent_cloud.kernel.ids import AccountId, ContractId, PaymentId, TermId
 from decent_cloud.kernel.money import Asset
 from decent_cloud.kernel.status import PaymentState
 
+# What stands in `processor` when no processor is asked: the payer's balances, by their account kind.
+OWN_MONEY = frozenset({"credit", "prepaid"})
+
 
 class Purpose(StrEnum):
     """What money is paid for."""

@@ -7,6 +7,7 @@ import secrets
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from decent_cloud.drivers.contract import (
     Check,
@@ -100,8 +101,10 @@ class Trial:
         self._clear_left_overs()
         first, second = self._spec(), self._spec()
         try:
-            disk = self._make(first)
-            self._machines.make(second, disk=False)
+            with ThreadPoolExecutor(1) as aside:
+                made = aside.submit(self._machines.make, second, disk=False)
+                disk = self._make(first)
+                made.result()
             checks = [self._banner(first), self._banner(second)]
             inside = trials.Inside(self._engine, first.name)
             checks.append(self._isolation(inside, second.name))
@@ -116,9 +119,9 @@ class Trial:
             failed = Check("machine", False, error.message, "see the engine's log")
             return [failed], frozenset()
         finally:
-            for spec in (first, second):
-                with contextlib.suppress(DriverError):
-                    self._machines.remove(spec.name, spec.contract)
+            with ThreadPoolExecutor(2) as aside:
+                for spec in (first, second):
+                    aside.submit(self._machines.remove, spec.name, spec.contract)
 
     def _make(self, spec: InstanceSpec) -> bool:
         """Make a machine with a disk limit, else without; tell which."""

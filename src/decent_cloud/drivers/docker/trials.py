@@ -24,7 +24,8 @@ _BURN = (
 )
 _SWALLOW = f"dd if=/dev/zero of=/dev/null bs={MEMORY_MIB * 2}M count=1"
 _FILL = f"dd if=/dev/zero of=/fill bs=1M count={DISK_GIB * 1_100}; s=$?; rm -f /fill; exit $s"
-_FORK = f"i=0; while [ $i -lt {MAX_PIDS * 2} ]; do sleep 2 & i=$((i+1)); done; echo no limit"
+_FORK = f"i=0; while [ $i -lt {MAX_PIDS * 2} ]; do sleep 2 >/dev/null 2>&1 & i=$((i+1)); done; echo no limit"
+_KNOCK_US = 500_000  # a neighbour or the host answers within a millisecond, if at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +69,11 @@ def reached(inside: Inside, neighbour: str) -> list[str]:
             "the host": (gateway, port),
         }
         tries = "".join(
-            f"(nc -w 1 {host} {number} </dev/null >/dev/null 2>&1 && echo '{name}') & "
+            f"(nc {host} {number} </dev/null >/dev/null 2>&1 && echo '{name}') & "
             for name, (host, number) in targets.items()
         )
-        open_ = set(inside.run(f"{tries} wait")[1].splitlines())
+        knock = f"{tries} usleep {_KNOCK_US}; killall -9 nc 2>/dev/null; wait"
+        open_ = set(inside.run(knock)[1].splitlines())
     if "itself" not in open_:
         return ["unknown: the machine cannot even reach itself"]
     return sorted(open_ - {"itself"})

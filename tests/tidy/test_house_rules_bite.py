@@ -106,6 +106,11 @@ ALLOWED: list[tuple[Rule, str, str]] = [
     (money.no_float_near_money, SRC + "domain/ledger/x.py", "a = b // c\nd = divmod(a, 3)"),
     (money.no_float_near_money, SRC + "domain/contracts/x.py", "a = b / c"),
     (proofs.every_test_asserts_something, "tests/x.py", "def test_x():\n  with raises(E):\n    f()"),
+    (
+        proofs.every_test_asserts_something,
+        "tests/x.py",
+        "def refused(x):\n  assert x\ndef told(x):\n  refused(x)\ndef test_x():\n  told(1)",
+    ),
     (proofs.tests_replace_nothing_inside, "tests/x.py", "monkeypatch.setenv('A', 'b')\nimport unittest"),
 ]  # fmt: skip
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from devtools.engine import Engine
+from tests.support.docker_engine import engine_or_skip
 from tests.support.postgres import PostgresMissing, PostgresServer, running_postgres
 
 LEFT_OUT = Path(__file__).parent.parent / "build" / "left-out"
@@ -65,6 +67,13 @@ def postgres_server() -> Iterator[PostgresServer]:
             yield server
     except PostgresMissing as missing:
         pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Iterator[Engine]:
+    """Give one Docker engine for the whole session, or skip what needs it."""
+    with engine_or_skip() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -148,7 +148,7 @@ def test_the_limits_are_met_exactly() -> None:
 
 def test_loose_reading_forgives_layout_alone() -> None:
     assert read(b' { "b" : 1, "a" : "\\u00e9" } ') == {"a": "é", "b": 1}
-    for raw in (b'{"a":1,"a":1}', b'{"a":true}', b'{"a":1.0}', b"[-1]", b"\xef\xbb\xbf{}"):
+    for raw in (b'{"a":1,"a":1}', b'{"a":true}', b'{"a":1.0}', b"[-1]", b"[-0]", b"\xef\xbb\xbf{}"):
         with pytest.raises(NotCanonical):
             read(raw)
 

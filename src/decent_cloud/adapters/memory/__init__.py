@@ -1,0 +1,1 @@
+"""The ports kept in dictionaries, for tests that need no file and no server."""

@@ -1,0 +1,1 @@
+"""The ports kept in SQLite or PostgreSQL."""

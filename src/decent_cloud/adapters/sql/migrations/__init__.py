@@ -1,0 +1,1 @@
+"""Steps of the schema: expand, then contract."""

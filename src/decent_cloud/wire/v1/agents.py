@@ -34,7 +34,6 @@ class DelegationView(Answer, frozen=True):
     revoked: bool
     label: str
     digest: Hex64  # hash of the newest delegation or revocation, the next one's `prev`
-    statement: StatementWire | None = None  # the newest one: verify it, do not trust the fields
 
 
 class DelegationsView(Answer, frozen=True):

@@ -113,11 +113,15 @@ class ContractsPage(Answer, frozen=True):
 
 
 class CredentialView(Answer, frozen=True):
-    """The newest sealed credential and the account whose chain holds the agent that signed it."""
+    """The newest sealed credential, and whose chain and which delegation stand behind its signer.
+
+    `delegation` is the newest statement about that agent: verify it against the provider's chain.
+    """
 
     contract: str
     provider: Hex64
     credential: CredentialWire
+    delegation: StatementWire
 
 
 class HistoryEntry(Answer, frozen=True):

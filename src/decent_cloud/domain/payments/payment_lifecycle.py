@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from decent_cloud.domain.payments.payment import OWN_MONEY, Payment
-from decent_cloud.kernel.clock import DAY_MS, HOUR_MS, MINUTE_MS
+from decent_cloud.kernel.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from decent_cloud.kernel.errors import Internal
 from decent_cloud.kernel.lifecycle import Keeper, Lifecycle
 from decent_cloud.kernel.money import Money
@@ -15,6 +15,9 @@ from decent_cloud.kernel.status import PaymentState
 UNPAID_MS = 10 * MINUTE_MS
 REVIEW_ALARM_MS = 48 * HOUR_MS
 REVIEW_ENDS_MS = 72 * HOUR_MS
+FIRST_WATCH_MS = 2 * SECOND_MS
+LONGEST_WAIT_MS = HOUR_MS
+WATCHED_MS = 7 * DAY_MS
 DISPUTE_ALARM_MS = 120 * DAY_MS
 DISPUTE_ALARM_AGAIN_MS = 30 * DAY_MS
 
@@ -239,6 +242,20 @@ def due_event(payment: Payment, now_ms: int) -> PaymentEvent | None:
         over = now_ms >= payment.settled_at_ms + REVIEW_ENDS_MS
         return E.RETURNED if over else E.OVERDUE
     return E.OVERDUE
+
+
+def next_look_ms(payment: Payment, now_ms: int) -> int:
+    """Return when to ask the processor again what became of it: soon while it is young; 0 = no more."""
+    age_ms = now_ms - payment.created_at_ms
+    if age_ms > WATCHED_MS and payment.state is not S.DISPUTED:
+        return 0
+    return now_ms + max(FIRST_WATCH_MS, min(LONGEST_WAIT_MS, age_ms // 2))
+
+
+def next_ask_ms(payment: Payment, now_ms: int) -> int:
+    """Return when to ask again whether a pending charge has settled: 250 ms at first, 30 s at most."""
+    age_ms = now_ms - payment.created_at_ms
+    return now_ms + max(SECOND_MS // 4, min(30 * SECOND_MS, age_ms // 8))
 
 
 def is_own_money(payment: Payment) -> bool:

@@ -1,0 +1,1 @@
+"""A FAKE card processor for development: no real money exists here."""

@@ -199,6 +199,7 @@ def end(assignment: Assignment, event: AssignmentEvent, now_ms: int) -> Assignme
         assignment,
         state=ASSIGNMENT.next(assignment.state, event),
         ended_at_ms=now_ms,
+        desired=Desired.ABSENT,
         observed=Observed.ABSENT,
         observed_at_ms=now_ms,
     )

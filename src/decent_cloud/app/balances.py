@@ -6,10 +6,7 @@ from dataclasses import dataclass
 
 from decent_cloud.app.caller import Caller, require_admin, require_reader
 from decent_cloud.app.ports.unit_of_work import UnitOfWork
-from decent_cloud.domain.ledger import accounts
 from decent_cloud.domain.ledger.transfers import Balance, TrialLine
-from decent_cloud.kernel.ids import AccountId
-from decent_cloud.kernel.money import Asset
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +34,3 @@ def trial_balance(uow: UnitOfWork, caller: Caller) -> Trial:
         accounts=uow.ledger.balances(""),
         rebuilt=not uow.ledger.differences(),
     )
-
-
-def owes(uow: UnitOfWork, account: AccountId) -> bool:
-    """Tell whether an account has a debt, in any asset: then it orders nothing."""
-    return any(uow.ledger.balance(accounts.owed(account, asset)) > 0 for asset in Asset)

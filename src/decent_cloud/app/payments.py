@@ -18,7 +18,7 @@ from decent_cloud.domain.payments.payment import OWN_MONEY, Payment, Purpose
 from decent_cloud.domain.payments.payment_lifecycle import PaymentEvent
 from decent_cloud.kernel.codec import to_json
 from decent_cloud.kernel.errors import Internal, Invalid, NotFound
-from decent_cloud.kernel.ids import AccountId, ContractId, JobId, PaymentId
+from decent_cloud.kernel.ids import AccountId, JobId, PaymentId
 from decent_cloud.kernel.money import Money
 from decent_cloud.kernel.status import ContractState, PaymentState, ServerMode
 from decent_cloud.wire.v1.contracts import PayWith
@@ -145,12 +145,6 @@ def decide_review(
             raise NotReviewable("this money cannot pay for the term; send it back")
     event = PaymentEvent.SETTLED if accept else PaymentEvent.RETURNED
     return advance(uow, payment, (event,), now_ms, caller.actor)
-
-
-def in_review(uow: UnitOfWork, contract: ContractId) -> bool:
-    """Tell whether a payment of the contract waits for an operator, so that the contract waits too."""
-    held = PaymentState.HELD_FOR_REVIEW
-    return any(payment.state is held for payment in uow.payments.of_contract(contract))
 
 
 def _check_method(uow: UnitOfWork, pay: PayWith) -> None:

@@ -12,8 +12,7 @@ from decent_cloud.app.ports.processors import Charge, ChargeState, Processor
 from decent_cloud.app.ports.unit_of_work import UnitOfWork
 from decent_cloud.domain.payments.payment import Payment
 from decent_cloud.domain.payments.payment_lifecycle import next_ask_ms, next_look_ms
-from decent_cloud.jobs.handler import Next, Step
-from decent_cloud.jobs.runner import Cron
+from decent_cloud.jobs.handler import Cron, Next, Step
 from decent_cloud.kernel.clock import MINUTE_MS, SECOND_MS
 from decent_cloud.kernel.codec import from_json
 from decent_cloud.kernel.ids import PaymentId

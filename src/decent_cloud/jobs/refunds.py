@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from decent_cloud.app import payments, refunds
+from decent_cloud.app import refunds
 from decent_cloud.app.payment_effects import get as get_payment
 from decent_cloud.app.ports.jobs import Job
 from decent_cloud.app.ports.processors import Processor, SentRefund

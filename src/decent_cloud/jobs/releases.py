@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from decent_cloud.app.ports.jobs import Job
 from decent_cloud.app.ports.unit_of_work import UnitOfWork
 from decent_cloud.app.releases import release_earned
-from decent_cloud.jobs.handler import Next, Step
-from decent_cloud.jobs.runner import Cron
+from decent_cloud.jobs.handler import Cron, Next, Step
 from decent_cloud.kernel.clock import HOUR_MS
 from decent_cloud.kernel.codec import from_json, to_json
 from decent_cloud.kernel.ids import JobId

@@ -49,14 +49,15 @@ class MemoryJobs:
 
     def advance(self, claimed: Job, after: Job) -> None:
         stored = self._jobs.get(claimed.id)
-        same = stored is not None and (stored.fence, stored.step) == (claimed.fence, claimed.step)
-        if stored is None or not same or stored.state is not JobState.READY:
+        ready = stored is not None and stored.state is JobState.READY
+        if stored is None or not ready or _claim(stored) != _claim(claimed):
             raise StaleVersion("another worker has this job", job=claimed.key)
         mine = (stored.id, stored.kind, stored.key, stored.fence)
         self._jobs.put(
             replace(after, id=mine[0], kind=mine[1], key=mine[2], fence=mine[3]), stored.id
         )
-        self._journal.topics.add(Topic.JOBS)
+        if not after.lease_until_ms:  # a renewed lease gives nobody anything to do
+            self._journal.topics.add(Topic.JOBS)
 
     def next_run_ms(self) -> int | None:
         return min((_runs_at_ms(job) for job in self._ready()), default=None)
@@ -73,6 +74,10 @@ class MemoryJobs:
 
     def _ready(self) -> list[Job]:
         return [job for job in self._jobs if job.state is JobState.READY]
+
+
+def _claim(job: Job) -> tuple[int, str, str]:
+    return job.fence, job.step, job.owner
 
 
 def _runs_at_ms(job: Job) -> int:

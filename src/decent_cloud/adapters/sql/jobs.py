@@ -24,7 +24,8 @@ _CLAIM_POSTGRES = _CLAIM.format(due=f"{_DUE} FOR UPDATE SKIP LOCKED")
 _ADVANCE = (
     "UPDATE jobs SET step = :step, state = :state, run_at_ms = :run_at, data = :data,"
     " error = :error, owner = :owner, lease_until_ms = :lease_until, attempts = :attempts"
-    " WHERE id = :id AND fence = :fence AND step = :claimed_step AND state = 'ready'"
+    " WHERE id = :id AND fence = :fence AND step = :claimed_step AND owner = :claimed_owner"
+    " AND state = 'ready'"
 )
 _NEXT = (
     "SELECT min(CASE WHEN lease_until_ms > run_at_ms THEN lease_until_ms ELSE run_at_ms END)"
@@ -62,6 +63,7 @@ class SqlJobs:
             "id": claimed.id,
             "fence": claimed.fence,
             "claimed_step": claimed.step,
+            "claimed_owner": claimed.owner,
             "step": after.step,
             "state": after.state.value,
             "run_at": after.run_at_ms,
@@ -73,7 +75,8 @@ class SqlJobs:
         }
         if self._session.run(_ADVANCE, params) == 0:
             raise StaleVersion("another worker has this job", job=claimed.key)
-        self._session.touched(Topic.JOBS)
+        if not after.lease_until_ms:  # a renewed lease gives nobody anything to do
+            self._session.touched(Topic.JOBS)
 
     def next_run_ms(self) -> int | None:
         row = self._session.row(_NEXT, {})

@@ -1,0 +1,1 @@
+"""Looking outwards: which addresses we may connect to, and whether an instance answers there."""

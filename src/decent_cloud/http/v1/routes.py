@@ -1,0 +1,17 @@
+"""Every route of version 1."""
+
+from __future__ import annotations
+
+from litestar.types import ControllerRouterHandler
+
+from decent_cloud.http.v1 import accounts, agents, balances, offerings, pairing, platform, providers
+
+ROUTES: tuple[ControllerRouterHandler, ...] = (
+    *platform.ROUTES,
+    *accounts.ROUTES,
+    *providers.ROUTES,
+    *pairing.ROUTES,
+    *agents.ROUTES,
+    *offerings.ROUTES,
+    *balances.ROUTES,
+)

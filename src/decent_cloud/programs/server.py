@@ -1,0 +1,309 @@
+"""The platform's server: builds every part from settings and ports, and runs it until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+import structlog
+import uvicorn
+from litestar.types import ASGIApp
+
+from decent_cloud.adapters.reach.guard import AddressGuard, Listener
+from decent_cloud.adapters.reach.ssh import SshReach
+from decent_cloud.adapters.sql.engine import connect, migrate
+from decent_cloud.app import accounts
+from decent_cloud.app.ports.processors import Processor
+from decent_cloud.app.ports.reach import Reach
+from decent_cloud.app.ports.unit_of_work import Database
+from decent_cloud.http.application import application, describe
+from decent_cloud.http.documents import Documents
+from decent_cloud.http.edge import Edge, Limits, Origins
+from decent_cloud.http.limits import Buckets
+from decent_cloud.http.metrics import Metrics
+from decent_cloud.http.streams import Hub
+from decent_cloud.kernel.clock import Clock, SystemClock
+from decent_cloud.kernel.errors import Conflict
+from decent_cloud.kernel.ids import AccountId, Ids, RandomIds
+from decent_cloud.kernel.status import ServerMode
+from decent_cloud.programs import logging
+from decent_cloud.programs.server_keys import ServerKeys, load_keys
+from decent_cloud.programs.server_settings import ServerSettings, host_and_port, networks
+
+_log = structlog.get_logger(__name__)
+
+STOP_WITHIN_S = 10
+
+
+class WrongPlatform(Conflict):
+    """This database belongs to another platform or another mode; nothing was started."""
+
+    code = "wrong_platform"
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What tests, benchmarks and kill launchers put in the place of the real outside; None means the real one."""
+
+    clock: Clock = field(default_factory=SystemClock)
+    ids: Ids = field(default_factory=RandomIds)
+    db: Database | None = None
+    reach: Reach | None = None
+    processors: tuple[Processor, ...] | None = None
+    on_step: Callable[[str], None] = lambda _step: None
+
+
+class Server:
+    """One platform process: its ASGI application, its database, its jobs and its streams."""
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        edge: Edge,
+        processors: tuple[Processor, ...],
+        listeners: list[Listener],
+    ) -> None:
+        self.settings = settings
+        self.edge = edge
+        self.app: ASGIApp = application(edge)
+        self.db = edge.db
+        self._processors = processors
+        self.listeners = listeners
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def origins(self) -> Origins:
+        """The origins that signed requests may name."""
+        return self.edge.origins
+
+    def bound(self, listener: socket.socket) -> None:
+        """Tell where the server listens: its origin if none is configured, and never a target of its own checks."""
+        self.listeners.append(Listener(*listener.getsockname()[:2]))
+        if not self.settings.public_origins:
+            self.origins.add(origin_of(listener))
+
+    async def start(self) -> None:
+        """Check that the database is ours, then start jobs and streams. Errors: WrongPlatform."""
+        await _stamp(self.db, self.settings.mode, self.edge.platform_key.platform_id)
+        self._tasks = [asyncio.create_task(self.edge.hub.run(), name="stream hub")]
+
+    def close_streams(self) -> None:
+        """End all event streams, so that their clients go elsewhere before the server waits for them."""
+        self.edge.hub.close()
+
+    async def stop(self) -> None:
+        """Stop jobs and streams, finish running units, release everything."""
+        self.close_streams()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for processor in self._processors:
+            await processor.close()
+        await self.db.close()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Server]:
+        """Start, and stop at the end, for tests that call the application in-process."""
+        await self.start()
+        try:
+            yield self
+        finally:
+            await self.stop()
+
+
+def build(settings: ServerSettings, ports: Ports | None = None) -> Server:
+    """Build a server: opens (and migrates) the database, makes the keys of a new data folder.
+
+    Errors: Invalid for settings or key files that cannot be used, TryLater if the database is not there.
+    """
+    ports = ports or Ports()
+    keys = load_keys(Path(settings.data))
+    db = ports.db or _database(settings, keys)
+    processors = _processors(settings, ports)
+    metrics = Metrics()
+    edge = Edge(
+        db=db,
+        clock=ports.clock,
+        ids=ports.ids,
+        mode=settings.mode,
+        platform_key=keys.platform,
+        hash_key=hashlib.sha256(b"dcx/answers/v1\0" + keys.master).digest(),
+        version=version("decent-cloud"),
+        processors=tuple(processor.name for processor in processors),
+        origins=Origins(settings.public_origins),
+        limits=Limits(
+            address=Buckets("address", settings.requests_per_minute_address),
+            identity=Buckets("identity", settings.requests_per_minute_identity),
+            joining=Buckets("unsigned-writes", settings.unsigned_writes_per_minute_address),
+        ),
+        hub=Hub(
+            db,
+            metrics,
+            heartbeat_s=settings.stream_heartbeat_s,
+            per_identity=settings.streams_per_identity,
+        ),
+        documents=Documents(lambda: describe(version("decent-cloud"))),
+        metrics=metrics,
+        proxies=networks(settings.proxies, "proxies"),
+        metrics_token=settings.metrics_token,
+    )
+    return Server(settings, edge, processors, [])
+
+
+def run(
+    settings: ServerSettings,
+    *,
+    ready_file: Path | None = None,
+    ready_fd: int | None = None,
+    ports: Ports | None = None,
+) -> None:
+    """Serve until SIGINT or SIGTERM; prints `listening on URL` (also to `ready_file` or `ready_fd`) once it answers."""
+    logging.configure(settings.log_format, settings.log_level)
+    listener = listen_on(*settings.address)
+    try:
+        server = build(settings, ports)
+        server.bound(listener)
+        config = uvicorn.Config(
+            server.app,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=STOP_WITHIN_S,
+        )
+        shown = server.origins.known[0]
+        program = _Uvicorn(config, server, lambda: _announce(shown, ready_file, ready_fd))
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(_serve(program, server, listener))
+    finally:
+        listener.close()
+
+
+def grant_admin(settings: ServerSettings, account_hex: str, *, admin: bool = True) -> None:
+    """Make an account the operator's (or no longer); needs the server's data folder, not its API. Errors: NotFound."""
+    keys = load_keys(Path(settings.data))
+
+    async def grant() -> None:
+        db = _database(settings, keys)
+        try:
+            account = AccountId(account_hex)
+            await db.write(lambda uow: accounts.grant_admin(uow, account, admin=admin))
+        finally:
+            await db.close()
+
+    asyncio.run(grant())
+
+
+async def _serve(program: uvicorn.Server, server: Server, listener: socket.socket) -> None:
+    try:
+        await server.start()
+        await program.serve(sockets=[listener])
+    finally:
+        await server.stop()
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn that closes event streams as the signal comes, tells when it is ready, and ends with status 0."""
+
+    def __init__(self, config: uvicorn.Config, server: Server, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._server = server
+        self._ready = ready
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets=sockets)
+        self._ready()
+
+    def handle_exit(self, sig: int, frame: object) -> None:
+        # uvicorn waits for open responses before anything else: streams must end first.
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._server.close_streams)
+        super().handle_exit(sig, frame)  # type: ignore[arg-type]
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        with super().capture_signals():
+            yield
+            self._captured_signals.clear()
+
+
+async def _stamp(db: Database, mode: ServerMode, platform_id: str) -> None:
+    try:
+        await db.write(lambda uow: uow.platform.stamp(mode, platform_id))
+    except Conflict as error:
+        known, id_ = await db.read(lambda uow: (uow.platform.mode(), uow.platform.platform_id()))
+        if known is not None and known is not mode:
+            raise WrongPlatform(
+                f"this database was made for {known.value} mode; a {mode.value} server does not start on it"
+            ) from error
+        raise WrongPlatform(
+            f"this database belongs to platform {id_}, and {platform_id} is the platform of these keys"
+        ) from error
+
+
+def _database(settings: ServerSettings, keys: ServerKeys) -> Database:
+    migrate(settings.database_url)
+    return connect(settings.database_url, keys.master)
+
+
+def _processors(settings: ServerSettings, ports: Ports) -> tuple[Processor, ...]:
+    if ports.processors is not None:
+        return ports.processors
+    return ()
+
+
+def origin_of(listener: socket.socket) -> str:
+    """Return the origin under which a listening socket is called."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def listen_on(host: str, port: int) -> socket.socket:
+    """Bind before anything else, so that a taken port changes nothing. Errors: OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    listener.listen(1024)
+    listener.setblocking(False)
+    return listener
+
+
+def _announce(origin: str, ready_file: Path | None, ready_fd: int | None) -> None:
+    line = f"listening on {origin}\n"
+    print(line, end="", flush=True)
+    if ready_file is not None:
+        # Whoever waits for the file must find the whole line in it.
+        part = ready_file.with_name(f"{ready_file.name}.{secrets.token_hex(4)}")
+        part.write_text(line)
+        part.replace(ready_file)
+    if ready_fd is not None:
+        os.write(ready_fd, line.encode())
+        os.close(ready_fd)
+
+
+def _reach(settings: ServerSettings, ports: Ports, listeners: list[Listener]) -> Reach:
+    if ports.reach is not None:
+        return ports.reach
+    guard = AddressGuard(
+        allowed=networks(settings.outbound_ranges, "outbound_ranges"),
+        loopback=settings.mode is ServerMode.DEVELOPMENT,
+        own=lambda: tuple(listeners),
+    )
+    anchors = tuple(host_and_port(text, "reach_anchors") for text in settings.reach_anchors)
+    return SshReach(guard, settings.reach_deadline_s, anchors)

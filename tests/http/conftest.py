@@ -1,0 +1,32 @@
+"""One platform a module: tests make accounts of their own on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.people import Api, Person, new_person
+from tests.support.platform import Platform, running_platform
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    with running_platform(Path(tmp_path_factory.mktemp("platform"))) as running:
+        yield running
+
+
+@pytest.fixture
+def nobody(platform: Platform) -> Api:
+    return Api(platform.url)
+
+
+@pytest.fixture
+def ada(platform: Platform) -> Person:
+    return new_person(platform.url)
+
+
+@pytest.fixture
+def bob(platform: Platform) -> Person:
+    return new_person(platform.url)

@@ -1,0 +1,195 @@
+"""The driver as the agent uses it: its fingerprint, and what the last reads of it said."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from decent_cloud.agent import steps
+from decent_cloud.agent.journal import SCOPE, Journal
+from decent_cloud.agent.plan import Sight
+from decent_cloud.agent.records import Alarm, Instance
+from decent_cloud.drivers.contract import (
+    Broken,
+    CanStop,
+    Driver,
+    DriverError,
+    Handle,
+    InstanceSpec,
+    Observation,
+    Rejected,
+)
+from decent_cloud.kernel import codec
+from decent_cloud.kernel.clock import Clock
+from decent_cloud.kernel.ids import ContractId
+from decent_cloud.kernel.status import Observed
+
+T = TypeVar("T")
+
+ALARM_BACKEND = "backend_unusable"
+ALARM_SCOPE = "backend_changed"
+
+
+class Backend:
+    """Calls the driver, names each call to the step hook, and keeps what was seen per contract.
+
+    What a driver raises beyond its five errors becomes Broken: outcome unknown, like TryLater.
+    """
+
+    def __init__(
+        self, driver: Driver, journal: Journal, clock: Clock, on_step: steps.OnStep
+    ) -> None:
+        self.driver = driver
+        self.description = driver.describe()
+        self.can_stop = isinstance(driver, CanStop)
+        self.scope = ""
+        self._journal = journal
+        self._clock = clock
+        self._on_step = on_step
+        self._lock = threading.Lock()
+        self._sights: dict[ContractId, Sight] = {}
+
+    def try_out(self) -> bool:
+        """Probe the backend and learn its fingerprint; False (and an alarm) if it cannot be used."""
+        probe = self.driver.probe()
+        now_ms = self._clock.now_ms()
+        if not probe.scope or not probe.passed:
+            failed = "; ".join(c.detail for c in probe.checks if not c.passed) or "no fingerprint"
+            self._journal.raise_alarm(Alarm(ALARM_BACKEND, failed[:400], now_ms))
+            return False
+        self._journal.clear_alarm(ALARM_BACKEND)
+        self._learn(probe.scope, now_ms)
+        return True
+
+    def _learn(self, scope: str, now_ms: int) -> None:
+        known = self._journal.fact(SCOPE)
+        if known and known != scope:
+            text = f"the backend is another one now ({scope}, was {known}); older instances are not touched"
+            self._journal.raise_alarm(Alarm(ALARM_SCOPE, text, now_ms))
+        if known != scope:
+            self._journal.set_facts({SCOPE: scope})
+        self.scope = scope
+
+    def sight(self, contract: ContractId) -> Sight:
+        """Return what the last read said about a contract's machine."""
+        with self._lock:
+            return self._sights.get(contract, Sight())
+
+    def forget(self, contract: ContractId) -> None:
+        """Drop what was seen of an ended contract."""
+        with self._lock:
+            self._sights.pop(contract, None)
+
+    def look_up(self, contract: ContractId) -> tuple[Observation, ...]:
+        """Find the contract's machines by tag, oldest first; those being deleted are included."""
+        self._on_step(steps.LOOKUP_ASKED)
+        found = self._guarded(lambda: self.driver.list_owned(contract))
+        self._on_step(steps.LOOKUP_ANSWERED)
+        return tuple(sorted(found, key=lambda each: each.created_at_ms))
+
+    def survey(self, instances: Iterable[Instance]) -> dict[ContractId, tuple[Observation, ...]]:
+        """List everything of ours on the backend once; raises as the driver, and then all is unknown.
+
+        A journalled machine that the list does not show is read by itself: a list may lag.
+        """
+        with self._lock:
+            self._sights.clear()
+        groups: dict[ContractId, list[Observation]] = {}
+        for each in self._guarded(lambda: self.driver.list_owned(None)):
+            groups.setdefault(each.contract, []).append(each)
+        held = {each.contract: each for each in instances}
+        for contract, group in groups.items():
+            handle = held[contract].handle if contract in held else None
+            mine = [each for each in group if handle and same(each.handle, handle)]
+            self.note(mine[0] if mine else min(group, key=lambda each: each.created_at_ms))
+        for contract, one in held.items():
+            if one.handle is not None and not any(
+                same(each.handle, one.handle) for each in groups.get(contract, [])
+            ):
+                self._read_quietly(one.handle, contract)
+        return {contract: tuple(group) for contract, group in groups.items()}
+
+    def inspect(self, handle: Handle, contract: ContractId) -> Observation:
+        """Read one machine."""
+        self._on_step(steps.INSPECT_CALLED)
+        seen = self._noted(lambda: self.driver.inspect(handle, contract), contract)
+        self._on_step(steps.INSPECT_ANSWERED)
+        return seen
+
+    def create(self, spec: InstanceSpec) -> Observation:
+        """Make the machine."""
+        self._on_step(steps.CREATE_CALLED)
+        seen = self._noted(lambda: self.driver.create(spec), spec.contract)
+        self._on_step(steps.CREATE_ANSWERED)
+        return seen
+
+    def destroy(self, handle: Handle, contract: ContractId) -> Observation:
+        """Ask for its removal."""
+        self._on_step(steps.DESTROY_CALLED)
+        seen = self._noted(lambda: self.driver.destroy(handle, contract), contract)
+        self._on_step(steps.DESTROY_ANSWERED)
+        return seen
+
+    def stop(self, handle: Handle, contract: ContractId) -> Observation:
+        """Stop it; Rejected where the driver cannot."""
+        self._on_step(steps.STOP_CALLED)
+        seen = self._noted(lambda: self._switch().stop(handle, contract), contract)
+        self._on_step(steps.STOP_ANSWERED)
+        return seen
+
+    def start(self, handle: Handle, contract: ContractId) -> Observation:
+        """Start it; Rejected where the driver cannot."""
+        self._on_step(steps.START_CALLED)
+        seen = self._noted(lambda: self._switch().start(handle, contract), contract)
+        self._on_step(steps.START_MACHINE_ANSWERED)
+        return seen
+
+    def note(self, seen: Observation) -> None:
+        """Remember what a read said."""
+        sight = Sight(seen.state, seen.scope, seen.attempt, seen.handle, self._clock.now_ms())
+        with self._lock:
+            self._sights[seen.contract] = sight
+
+    def _switch(self) -> CanStop:
+        if isinstance(self.driver, CanStop):
+            return self.driver
+        raise Rejected(f"the driver {self.description.name} cannot stop and start machines")
+
+    def _noted(self, call: Callable[[], Observation], contract: ContractId) -> Observation:
+        with self._lock:
+            self._sights.pop(contract, None)  # until the answer: unknown
+        seen = self._guarded(call)
+        self.note(seen)
+        return seen
+
+    def _read_quietly(self, handle: Handle, contract: ContractId) -> None:
+        try:
+            self._noted(lambda: self.driver.inspect(handle, contract), contract)
+        except DriverError:
+            return  # stays unknown
+
+    def _guarded(self, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        except DriverError:
+            raise
+        except Exception as error:
+            raise Broken(f"the driver failed: {type(error).__name__}: {error}") from error
+
+
+def same(one: Handle | None, other: Handle | None) -> bool:
+    """Whether two handles name one machine."""
+    return one is not None and other is not None and handle_text(one) == handle_text(other)
+
+
+def handle_text(handle: Handle | None) -> str:
+    """Return a handle as short text for reports and people."""
+    if handle is None:
+        return ""
+    return f"{handle.driver}:{codec.to_json(dict(sorted(handle.data.items()))).decode()}"[:500]
+
+
+def alive(found: Iterable[Observation]) -> list[Observation]:
+    """Return the machines that are there and not on their way out."""
+    return [each for each in found if each.state not in {Observed.ABSENT, Observed.DELETING}]

@@ -1,0 +1,61 @@
+"""Says every minute that the agent is alive, in a thread that no other work can hold up."""
+
+from __future__ import annotations
+
+import threading
+
+import structlog
+
+from decent_cloud.agent.backend import Backend
+from decent_cloud.agent.journal import Journal
+from decent_cloud.agent.records import MAY_EXIST
+from decent_cloud.client.agents import AgentApi
+from decent_cloud.kernel.errors import DecentError
+from decent_cloud.kernel.ids import AccountId
+from decent_cloud.wire.v1.agents import Heartbeat
+
+_log = structlog.get_logger("dc-agent")
+MAX_ALARMS = 20
+
+
+class Heart:
+    """Beats until stopped; the first beat is at once."""
+
+    def __init__(
+        self, api: AgentApi, journal: Journal, backend: Backend, provider: AccountId, version: str
+    ) -> None:
+        self._api = api
+        self._journal = journal
+        self._backend = backend
+        self._provider = provider
+        self._version = version
+        self._stop = threading.Event()
+
+    def run(self, every_s: float) -> None:
+        """Beat; a failed beat is no more than a word in the log."""
+        while True:
+            try:
+                self.beat()
+            except DecentError as error:
+                _log.warning("no heartbeat", code=error.code, error=error.message)
+            except Exception:  # noqa: BLE001 - a loop's edge
+                _log.exception("no heartbeat")
+            if self._stop.wait(every_s):
+                return
+
+    def stop(self) -> None:
+        """End `run`."""
+        self._stop.set()
+
+    def beat(self) -> None:
+        """Tell version, driver, backend, how many instances, and which alarms are up."""
+        count = sum(each.stage in MAY_EXIST for each in self._journal.instances())
+        alarms = tuple(f"{a.name}: {a.text}"[:200] for a in self._journal.alarms())
+        body = Heartbeat(
+            version=self._version,
+            driver=self._backend.description.name,
+            scope=self._backend.scope,
+            instances=count,
+            alarms=alarms[:MAX_ALARMS],
+        )
+        self._api.heartbeat(self._provider, body)

@@ -1,0 +1,347 @@
+"""The steps that make a machine: lease, look-up, secrets, leave to create, create, wait, report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from decent_cloud.agent import steps
+from decent_cloud.agent.backend import alive, handle_text, same
+from decent_cloud.agent.journal import AlreadyFulfilled, NoFreePort
+from decent_cloud.agent.orders import OrderRefused, Wanted
+from decent_cloud.agent.records import Attempt, Change, Instance, Quarantined, Stage
+from decent_cloud.agent.seal import SSH_PORT, Door, Prepared, new_secrets, seal
+from decent_cloud.agent.work import MAX_DETAIL, Work
+from decent_cloud.client.errors import ApiProblem
+from decent_cloud.client.statements import credential_to_wire
+from decent_cloud.domain.keys.credentials import Subject
+from decent_cloud.drivers.contract import (
+    AuthFailed,
+    DriverError,
+    InstanceSpec,
+    NoCapacity,
+    Observation,
+    Rejected,
+    TryLater,
+)
+from decent_cloud.kernel import codec
+from decent_cloud.kernel.errors import DecentError, Kind
+from decent_cloud.kernel.ids import ContractId
+from decent_cloud.kernel.status import Observed, ProvisionFailure
+from decent_cloud.wire.v1.agents import AssignmentView
+from decent_cloud.wire.v1.assignments import (
+    CredentialWire,
+    FailedReport,
+    ProvisionedReport,
+    RenewLease,
+    StartCreate,
+    TakeLease,
+)
+
+_USER_SETTING = "user"
+_DEFINITE: tuple[tuple[type[DriverError], ProvisionFailure], ...] = (
+    (Rejected, ProvisionFailure.REJECTED),
+    (NoCapacity, ProvisionFailure.NO_CAPACITY),
+    (AuthFailed, ProvisionFailure.AUTH_FAILED),
+)
+
+
+class Making:
+    """One method a step; each may raise, and then nothing of it is journalled but what it says."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def take_lease(self, contract: ContractId) -> None:
+        """Ask for the work; a polite no means that another agent has it."""
+        w = self._work
+        w.on_step(steps.LEASE_ASKED)
+        lease = w.api.take_lease(contract, TakeLease(scope=w.backend.scope))
+        w.on_step(steps.LEASE_ANSWERED)
+        w.keeper.hold(contract, lease.fence)
+        fresh = Instance(
+            contract, Stage.LEASED, w.now_ms(), fence=lease.fence, scope=w.backend.scope
+        )
+        w.move(fresh, Stage.LEASED)
+        w.on_step(steps.LEASE_JOURNALLED)
+
+    def keep_lease(self, contract: ContractId) -> None:
+        """Renew after a restart; whoever lost it sets aside what it made."""
+        w = self._work
+        instance = w.instance(contract)
+        try:
+            w.api.renew_lease(contract, RenewLease(fence=instance.fence))
+        except ApiProblem as error:
+            if error.kind is not Kind.CONFLICT:
+                raise
+            self.lost(instance, error)
+            return
+        w.keeper.hold(contract, instance.fence)
+
+    def lost(self, instance: Instance, error: DecentError) -> None:
+        """Another agent has the work: set aside and tell what we made, forget nothing."""
+        w = self._work
+        w.keeper.drop(instance.contract)
+        w.refetch()
+        if instance.handle is None and instance.create_called_ms:
+            found = alive(w.backend.look_up(instance.contract))
+            ours = [each for each in found if self.knows(each)]
+            if ours:
+                instance = replace(instance, handle=ours[0].handle, attempt=ours[0].attempt)
+        if instance.handle is None and not instance.create_called_ms:
+            w.move(instance, Stage.SEEN)
+            return
+        why = f"the work went to another agent ({error.code})"
+        report = (w.quarantine_report(instance, why),) if instance.handle else ()
+        found_one = Quarantined(instance.contract, handle_text(instance.handle), why, w.now_ms())
+        w.move(
+            replace(instance, lost=True, note=why),
+            Stage.QUARANTINED,
+            reports=report,
+            quarantined=(found_one,),
+        )
+        w.alarm(f"quarantine:{instance.contract}", why)
+        w.on_step(steps.QUARANTINE_JOURNALLED)
+
+    def prepare(self, contract: ContractId) -> None:
+        """Look for what exists, verify the order, make and seal secrets, reserve a port, journal all."""
+        w = self._work
+        instance = w.instance(contract)
+        assignment = w.desired.assignment(contract)
+        if assignment is None:
+            raise TryLater("the order is not at hand; waiting for the platform", after_s=1)
+        found = alive(w.backend.look_up(contract))
+        if found:
+            self.adopt(instance, found)
+            return
+        try:
+            wanted = w.orders.verify(assignment, w.now_ms())
+            self._prepare(instance, assignment, wanted)
+        except OrderRefused as error:
+            w.fail(instance, ProvisionFailure.ORDER_REFUSED, error.message)
+        except AlreadyFulfilled as error:
+            w.fail(instance, ProvisionFailure.ORDER_REFUSED, error.message)
+        except NoFreePort as error:
+            w.fail(instance, ProvisionFailure.NO_CAPACITY, error.message)
+
+    def _prepare(self, instance: Instance, assignment: AssignmentView, wanted: Wanted) -> None:
+        w = self._work
+        ports = w.backend.description.port_range
+        port = 0
+        if ports is not None:
+            port = w.journal.reserve_port(instance.contract, *ports, frozenset())
+        user = assignment.terms.settings.get(_USER_SETTING, "root")
+        # Where the address is known now, the credential that outlives a crash has it.
+        host = w.settings.public_host if port else ""
+        made = Prepared(
+            secrets=new_secrets(),
+            subject=Subject(
+                wanted.order.account_id, w.provider, wanted.order.digest, assignment.next_n
+            ),
+            tenant=wanted.tenant,
+            ssh_keys=wanted.ssh_keys,
+            door=Door(user, host, port or SSH_PORT),
+        )
+        attempt = Attempt(
+            id=w.ids.new("a", w.now_ms()),
+            contract=instance.contract,
+            created_at_ms=w.now_ms(),
+            host_key=made.secrets.host_key.public,
+            port=port,
+            candidate=_candidate(w, made, made.door),
+        )
+        # A second attempt after leave to create was given keeps that leave.
+        stage = Stage.STARTED if instance.stage is Stage.STARTED else Stage.PREPARED
+        prepared = replace(
+            instance,
+            stage=stage,
+            updated_at_ms=w.now_ms(),
+            attempt=attempt.id,
+            port=port,
+            tries=0,
+            next_try_ms=0,
+        )
+        w.journal.commit(Change(prepared, attempt=attempt, fulfils=wanted.order.digest))
+        w.vault.keep(attempt.id, made)
+        w.on_step(steps.ATTEMPT_JOURNALLED)
+
+    def start_create(self, contract: ContractId) -> None:
+        """Ask leave for the create call."""
+        w = self._work
+        instance = w.instance(contract)
+        w.on_step(steps.START_ASKED)
+        try:
+            w.api.start_create(contract, StartCreate(fence=instance.fence, scope=instance.scope))
+        except ApiProblem as error:
+            if error.code != "lease_lost":
+                w.refetch()
+                raise
+            self.lost(instance, error)
+            return
+        w.on_step(steps.START_ANSWERED)
+        w.move(instance, Stage.STARTED)
+        w.on_step(steps.START_JOURNALLED)
+
+    def create(self, contract: ContractId) -> None:
+        """Make the machine; whatever goes wrong, look it up before anything else is believed."""
+        w = self._work
+        instance = w.instance(contract)
+        assignment = w.desired.assignment(contract)
+        made = w.vault.get(instance.attempt)
+        if assignment is None or made is None:
+            raise TryLater("the order is not at hand; waiting for the platform", after_s=1)
+        if instance.create_called_ms:
+            self.same_backend(instance)
+        instance = w.move(replace(instance, create_called_ms=w.now_ms(), empties=0), Stage.STARTED)
+        w.on_step(steps.CREATE_JOURNALLED)
+        try:
+            seen = w.backend.create(_spec(w, instance, assignment, made))
+        except DriverError as error:
+            self._create_failed(instance, error)
+            return
+        if not alive([seen]):
+            raise TryLater("a machine of this name is still being removed", after_s=2)
+        self.adopt(instance, [seen])
+
+    def _create_failed(self, instance: Instance, error: DriverError) -> None:
+        w = self._work
+        found = alive(w.backend.look_up(instance.contract))
+        if found:
+            self.adopt(instance, found)
+            return
+        for kind, reason in _DEFINITE:
+            if isinstance(error, kind):
+                w.vault.drop(instance.attempt)
+                w.keeper.drop(instance.contract)
+                w.fail(instance, reason, error.message)
+                return
+        w.journal.commit(Change(replace(instance, empties=1)))
+        raise error
+
+    def adopt(self, instance: Instance, found: Sequence[Observation]) -> None:
+        """Take the contract's machine as ours: the journalled one, else of a known attempt, else the oldest.
+
+        Others are set aside. One of unknown secrets that was never bound cannot be handed over.
+        """
+        w = self._work
+        chosen = next((each for each in found if same(each.handle, instance.handle)), None)
+        chosen = chosen or next((each for each in found if self.knows(each)), found[0])
+        for other in found:
+            if other is not chosen:
+                w.set_aside(instance.contract, other.handle, "a second machine of one contract")
+        if not self.knows(chosen) and not instance.bound:
+            self._unknown(instance, chosen)
+            return
+        attempt = w.journal.attempt(chosen.attempt)
+        adopted = replace(
+            instance,
+            handle=chosen.handle,
+            attempt=chosen.attempt,
+            scope=chosen.scope,
+            host=chosen.host,
+            port=chosen.port or (attempt.port if attempt else 0),
+            created_at_ms=w.now_ms(),
+        )
+        before_leave = instance.stage in {Stage.LEASED, Stage.PREPARED}
+        w.move(adopted, Stage.PREPARED if before_leave else Stage.CREATED)
+        w.on_step(steps.HANDLE_JOURNALLED)
+
+    def knows(self, seen: Observation) -> bool:
+        """Whether one of our own attempts made this machine."""
+        attempt = self._work.journal.attempt(seen.attempt) if seen.attempt else None
+        return attempt is not None and attempt.contract == seen.contract
+
+    def _unknown(self, instance: Instance, seen: Observation) -> None:
+        w = self._work
+        why = "a machine with this contract's tag whose secrets nobody here knows"
+        text = handle_text(seen.handle)
+        body = FailedReport(
+            fence=instance.fence,
+            reason=ProvisionFailure.UNKNOWN_RESOURCE,
+            detail=why,
+            left_behind=text,
+        )
+        report = w.report(f"failed-{instance.fence}", instance.contract, body)
+        found = Quarantined(instance.contract, text, why, w.now_ms())
+        w.move(replace(instance, note=why), Stage.FAILED, reports=(report,), quarantined=(found,))
+        w.alarm(f"quarantine:{instance.contract}", f"{text}: {why}")
+        w.on_step(steps.QUARANTINE_JOURNALLED)
+
+    def same_backend(self, instance: Instance) -> None:
+        """Refuse to believe in emptiness seen on another backend. Errors: TryLater."""
+        w = self._work
+        if not w.backend.try_out() or w.backend.scope != instance.scope:
+            raise TryLater("the backend does not answer, or is another one now", after_s=30)
+
+    def provisioned(self, instance: Instance, seen: Observation) -> None:
+        """Journal that the machine is up, and the report of it with the sealed credential."""
+        w = self._work
+        attempt = w.journal.attempt(instance.attempt)
+        if attempt is None:
+            self._unknown(instance, seen)
+            return
+        port = seen.port or attempt.port or SSH_PORT
+        reached_by_port = w.backend.description.port_range is not None
+        host = (w.settings.public_host if reached_by_port else "") or seen.host
+        host = host or w.settings.public_host
+        made = w.vault.get(attempt.id)
+        if made is not None and (made.door.host, made.door.port) != (host, port):
+            door = replace(made.door, host=host, port=port)
+            attempt = replace(attempt, candidate=_candidate(w, made, door))
+        body = ProvisionedReport(
+            fence=instance.fence,
+            scope=instance.scope,
+            host=host,
+            port=port,
+            host_keys=(attempt.host_key,),
+            credential=codec.from_json(attempt.candidate, CredentialWire),
+            instance=handle_text(instance.handle),
+        )
+        report = w.report(f"up-{instance.fence}-{attempt.id}", instance.contract, body)
+        up = replace(instance, host=host, port=port)
+        w.move(up, Stage.REPORTING, attempt=attempt, reports=(report,))
+        w.on_step(steps.REPORT_JOURNALLED)
+
+    def created(self, instance: Instance, seen: Observation) -> None:
+        """Judge a read of a machine that is coming up."""
+        w = self._work
+        if seen.state is Observed.RUNNING:
+            self.provisioned(instance, seen)
+            return
+        age_ms = w.now_ms() - instance.created_at_ms
+        if seen.state is Observed.STOPPED and w.backend.can_stop and instance.handle is not None:
+            w.backend.start(instance.handle, instance.contract)
+        if seen.state is Observed.ABSENT and age_ms > w.settings.read_lag_ms:
+            if seen.scope != instance.scope:
+                raise TryLater("another backend answers", after_s=30)
+            w.fail(
+                replace(instance, handle=None),
+                ProvisionFailure.BROKEN,
+                "the machine vanished before it was up"[:MAX_DETAIL],
+            )
+            return
+        w.wait(instance, min(2_000, max(100, age_ms // 4)))
+
+
+def _candidate(w: Work, made: Prepared, door: Door) -> str:
+    return codec.to_json(credential_to_wire(seal(made, door, w.keys))).decode()
+
+
+def _spec(w: Work, instance: Instance, assignment: AssignmentView, made: Prepared) -> InstanceSpec:
+    terms = assignment.terms
+    return InstanceSpec(
+        platform=w.platform_id,
+        contract=instance.contract,
+        attempt=instance.attempt,
+        name=f"dc-{instance.contract}",
+        image=terms.image,
+        cpu_milli=terms.cpu_milli,
+        memory_mib=terms.memory_mib,
+        disk_gib=terms.disk_gib,
+        ssh_keys=made.ssh_keys,
+        host_key=made.secrets.host_key,
+        password=made.secrets.password,
+        user=made.door.user,
+        ssh_port=instance.port,
+        settings=dict(terms.settings),
+    )

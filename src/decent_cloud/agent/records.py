@@ -1,0 +1,151 @@
+"""What the agent's journal holds: wants, instances, attempts, reports, quarantine, alarms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from decent_cloud.drivers.contract import Handle
+from decent_cloud.kernel.ids import AccountId, ContractId, Digest
+from decent_cloud.kernel.status import AssignmentState, Desired, Observed
+
+
+class Stage(StrEnum):
+    """How far the work on one contract is; each step of it is journalled before the next begins."""
+
+    SEEN = "seen"  # nothing was done yet; kept for its back-off
+    LEASED = "leased"  # the platform gave us the work
+    PREPARED = "prepared"  # looked up, order verified, secrets made and sealed, port reserved
+    STARTED = "started"  # the platform allowed the create call; it may have happened
+    CREATED = "created"  # the machine exists and is not up yet
+    REPORTING = "reporting"  # it is up; the platform has not acknowledged that
+    BOUND = "bound"  # the tenant's
+    FAILED = "failed"  # could not be made; nothing is left behind
+    DESTROYING = "destroying"  # until a read says gone
+    GONE = "gone"  # a read said gone; the platform has not acknowledged that
+    QUARANTINED = "quarantined"  # made by us and not to be used; the contract's end removes it
+    ENDED = "ended"
+
+
+MAKING = frozenset({Stage.LEASED, Stage.PREPARED, Stage.STARTED, Stage.CREATED, Stage.REPORTING})
+MAY_EXIST = frozenset(
+    {
+        Stage.STARTED,
+        Stage.CREATED,
+        Stage.REPORTING,
+        Stage.BOUND,
+        Stage.DESTROYING,
+        Stage.QUARANTINED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """The platform's last trusted word about a contract; `named` says if its newest view has it."""
+
+    contract: ContractId
+    digest: Digest
+    tenant: AccountId
+    desired: Desired
+    state: AssignmentState
+    holder: str
+    scope: str
+    fence: int
+    lease_expires_ms: int
+    paid_until_ms: int
+    deadline_ms: int
+    renews: bool
+    suspended: bool
+    next_n: int
+    named: bool = True
+    seen_at_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One contract's machine as far as we know. `scope` is the backend's fingerprint at create.
+
+    `create_called_ms` is the last create call (0: none ever began); `empties` counts empty look-ups
+    since. The back-off in `next_try_ms` holds while `retry_for` is what is wanted.
+    """
+
+    contract: ContractId
+    stage: Stage
+    updated_at_ms: int
+    fence: int = 0
+    attempt: str = ""
+    create_called_ms: int = 0
+    created_at_ms: int = 0
+    empties: int = 0
+    scope: str = ""
+    handle: Handle | None = None
+    host: str = ""
+    port: int = 0
+    bound: bool = False
+    lost: bool = False  # another agent has the work: only what our own attempts made is ours
+    absent_since_ms: int = 0
+    health: Observed = Observed.UNKNOWN  # last told to the platform
+    tries: int = 0
+    next_try_ms: int = 0
+    retry_for: str = ""
+    last_error: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One set of secrets: what is sealed of it, and the public host key; never the secrets."""
+
+    id: str
+    contract: ContractId
+    created_at_ms: int
+    host_key: str
+    port: int  # reserved host port, 0 = the machine has an address of its own
+    candidate: str = field(repr=False)  # JSON of the sealed credential
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Something the platform must be told; kept until it acknowledges. `key` makes it happen once."""
+
+    key: str
+    contract: ContractId
+    body: str  # JSON of a ProvisioningReport
+    created_at_ms: int
+    tries: int = 0
+    next_try_ms: int = 0
+    last_error: str = ""
+    refused: bool = False  # the platform will never take it; kept for people
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A machine on our backend that must not be used and is not ours to remove."""
+
+    contract: ContractId
+    instance: str  # the driver's handle as text
+    reason: str
+    first_seen_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something a person should look at; `name` is stable."""
+
+    name: str
+    text: str
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one journal commit writes, whole or not at all."""
+
+    instance: Instance
+    attempt: Attempt | None = None
+    reports: tuple[Report, ...] = ()
+    acknowledged: tuple[str, ...] = ()
+    quarantined: tuple[Quarantined, ...] = ()
+    frees_port: bool = False
+    fulfils: Digest | None = None

@@ -1,0 +1,64 @@
+"""Reads the whole backend now and then: what runs, what vanished, and what nobody knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from decent_cloud.agent.backend import same
+from decent_cloud.agent.records import Stage
+from decent_cloud.agent.work import Work
+from decent_cloud.drivers.contract import Observation
+from decent_cloud.kernel.clock import DAY_MS
+from decent_cloud.kernel.errors import DecentError
+from decent_cloud.kernel.ids import ContractId
+
+_log = structlog.get_logger("dc-agent")
+
+KEEP_ENDED_MS = 30 * DAY_MS
+
+
+class Surveyor:
+    """One survey at a time, in a thread of its own: a slow backend holds up no other work."""
+
+    def __init__(self, work: Work, ready: Callable[[Iterable[ContractId]], None]) -> None:
+        self._work = work
+        self._ready = ready
+
+    def run(self) -> None:
+        """Survey once. A backend that cannot be read leaves everything unknown: nothing follows."""
+        w = self._work
+        try:
+            if not w.backend.scope and w.backend.try_out():
+                self._ready(w.desired.contracts())
+            self._survey()
+        except DecentError as error:
+            _log.warning("backend not read", code=error.code, error=error.message)
+        except Exception:  # noqa: BLE001 - a loop's edge
+            _log.exception("backend not read")
+
+    def _survey(self) -> None:
+        w = self._work
+        held = {each.contract: each for each in w.journal.instances()}
+        open_ones = [each for each in held.values() if each.stage is not Stage.ENDED]
+        found = w.backend.survey(open_ones)
+        for contract, group in found.items():
+            self._look_for_strays(contract, group)
+        for one in held.values():
+            if one.stage is Stage.ENDED and w.now_ms() - one.updated_at_ms > KEEP_ENDED_MS:
+                w.journal.forget(one.contract)
+                w.desired.forget(one.contract)
+        self._ready([each.contract for each in open_ones])
+
+    def _look_for_strays(self, contract: ContractId, group: tuple[Observation, ...]) -> None:
+        """Set aside what carries our tag and is nobody's: never removed on our own account."""
+        w = self._work
+        instance, want = w.journal.instance(contract), w.desired.want(contract)
+        if instance is None and want is None:
+            for each in group:
+                w.set_aside(contract, each.handle, "no contract that we know of")
+        elif instance is not None and instance.stage is Stage.BOUND and instance.handle is not None:
+            for each in group:
+                if not same(each.handle, instance.handle):
+                    w.set_aside(contract, each.handle, "a second machine of one contract")

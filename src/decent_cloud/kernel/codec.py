@@ -37,7 +37,8 @@ def from_json(raw: bytes | str, type_: type[T]) -> T:
 
 def plain(value: object) -> Any:
     """Turn structs and dataclasses into dictionaries, lists and scalars that JSON can carry."""
-    return msgspec.to_builtins(value)
+    # Through JSON, since the direct way keeps tuples as tuples.
+    return msgspec.json.decode(msgspec.json.encode(value))
 
 
 def convert(value: object, type_: type[T]) -> T:

@@ -1,0 +1,177 @@
+"""Programs under test as processes: started, killed, awaited; their output goes to a log file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from decent_cloud.kernel import codec
+from decent_cloud.programs.server_settings import ServerSettings
+from devtools.killing import steps_in
+from devtools.server_main import ServerSpec
+
+ROOT = Path(__file__).resolve().parent.parent
+START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 30.0
+
+T = TypeVar("T")
+
+
+class TookTooLong(AssertionError):
+    """Something that had to happen did not, in the time that it may take."""
+
+
+class ProgramEnded(AssertionError):
+    """A program ended that had to go on."""
+
+
+def until(what: str, look: Callable[[], T | None], timeout_s: float = 20.0) -> T:
+    """Call `look` until it returns something else than None or False, and return that."""
+    end = time.monotonic() + timeout_s
+    while True:
+        found = look()
+        if found is not None and found is not False:
+            return found
+        if time.monotonic() > end:
+            raise TookTooLong(f"{what}: not within {timeout_s:g} s")
+        time.sleep(0.01)
+
+
+class Program:
+    """One program, started any number of times one after another."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.log = folder / f"{name}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def launch(self, command: Sequence[str]) -> None:
+        """Start it; it must not run already."""
+        if self.running:
+            raise AssertionError(f"{self.name} runs already")
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def stop(self) -> int:
+        """End it in order and return its exit status."""
+        if self._process is None:
+            return 0
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise TookTooLong(f"{self.name} did not stop:\n{self.tail()}") from None
+
+    def freeze(self) -> None:
+        """Let it hang as a machine without CPU does."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+
+    def wait_killed(self, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Wait until its own hook has killed it."""
+        if self._process is None:
+            raise AssertionError(f"{self.name} was never started")
+        try:
+            status = self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise TookTooLong(f"{self.name} did not reach the step to die at") from None
+        if status != -signal.SIGKILL:
+            raise ProgramEnded(f"{self.name} ended by itself ({status}):\n{self.tail()}")
+
+    def check_running(self) -> None:
+        if not self.running:
+            raise ProgramEnded(f"{self.name} ended:\n{self.tail()}")
+
+    def tail(self, lines: int = 25) -> str:
+        """Return the end of its log."""
+        if not self.log.exists():
+            return ""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+class ServerProgram(Program):
+    """The platform's server; its address and data stay the same over restarts."""
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: ServerSettings,
+        clock: Path,
+        backends: tuple[Path, ...],
+        name: str = "server",
+    ) -> None:
+        super().__init__(name, folder)
+        self.settings = settings
+        self.url = f"http://{settings.listen}"
+        self.steps_file = folder / f"{name}.steps"
+        self._clock = clock
+        self._backends = backends
+        self._spec = folder / f"{name}.json"
+        self._ready = folder / f"{name}.ready"
+
+    def start(self, kill_at: str = "", *, wait: bool = True) -> None:
+        """Start it and wait until it answers (or died at the step it had to die at)."""
+        spec = ServerSpec(
+            settings=self.settings,
+            clock=str(self._clock),
+            steps=str(self.steps_file),
+            ready=str(self._ready),
+            backends=tuple(map(str, self._backends)),
+            kill_at=kill_at,
+        )
+        self._spec.write_bytes(codec.to_json(spec))
+        self._ready.unlink(missing_ok=True)
+        self.launch([sys.executable, "-m", "devtools.server_main", str(self._spec)])
+        if wait:
+            self.wait_ready(may_die=bool(kill_at))
+
+    def wait_ready(self, *, may_die: bool = False) -> None:
+        def ready() -> bool:
+            if not self.running and not may_die:
+                self.check_running()
+            return self._ready.exists() or not self.running
+
+        until("the server answers", ready, START_TIMEOUT_S)
+
+    def steps(self) -> tuple[str, ...]:
+        """Return every step that its jobs passed, over all runs."""
+        return steps_in(self.steps_file)
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def kill_quietly(pid: int) -> None:
+    """Kill a process that may be gone."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)

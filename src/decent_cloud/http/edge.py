@@ -51,6 +51,7 @@ class Edge:
     hash_key: bytes = field(repr=False)
     version: str
     processors: tuple[str, ...]
+    fee_ppm: int
     origins: Origins
     limits: Limits
     hub: Hub

@@ -47,8 +47,13 @@ def _check_query(raw: bytes, known: frozenset[str]) -> None:
 
 
 def _query_names(handler: BaseRouteHandler, path_names: Mapping[str, object]) -> frozenset[str]:
-    parameters = handler.parsed_fn_signature.parameters
-    return frozenset(parameters) - _NOT_QUERY - path_names.keys()
+    parameters = handler.parsed_fn_signature.parameters.items()
+    known = (
+        getattr(field.kwarg_definition, "name", None) or name
+        for name, field in parameters
+        if name not in _NOT_QUERY
+    )
+    return frozenset(known) - path_names.keys()
 
 
 def _body_type(handler: BaseRouteHandler) -> Any:

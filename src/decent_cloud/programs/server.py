@@ -17,10 +17,12 @@ import structlog
 import uvicorn
 from litestar.types import ASGIApp
 
+from decent_cloud.adapters.processors.sandbox.processor import SandboxProcessor
 from decent_cloud.adapters.reach.guard import AddressGuard, Listener
 from decent_cloud.adapters.reach.ssh import SshReach
 from decent_cloud.adapters.sql.engine import connect, migrate
 from decent_cloud.app import accounts
+from decent_cloud.app.platform import ensure_stamp
 from decent_cloud.app.ports.processors import Processor
 from decent_cloud.app.ports.reach import Reach
 from decent_cloud.app.ports.unit_of_work import Database
@@ -30,23 +32,18 @@ from decent_cloud.http.edge import Edge, Limits, Origins
 from decent_cloud.http.limits import Buckets
 from decent_cloud.http.metrics import Metrics
 from decent_cloud.http.streams import Hub
+from decent_cloud.jobs.runner import Runner
 from decent_cloud.kernel.clock import Clock, SystemClock
-from decent_cloud.kernel.errors import Conflict
 from decent_cloud.kernel.ids import AccountId, Ids, RandomIds
 from decent_cloud.kernel.status import ServerMode
-from decent_cloud.programs import logging
+from decent_cloud.programs import logging, server_jobs
 from decent_cloud.programs.server_keys import ServerKeys, load_keys
 from decent_cloud.programs.server_settings import ServerSettings, host_and_port, networks
 
 _log = structlog.get_logger(__name__)
 
 STOP_WITHIN_S = 10
-
-
-class WrongPlatform(Conflict):
-    """This database belongs to another platform or another mode; nothing was started."""
-
-    code = "wrong_platform"
+SANDBOX_FILE = "sandbox-processor.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +66,14 @@ class Server:
         settings: ServerSettings,
         edge: Edge,
         processors: tuple[Processor, ...],
+        runner: Runner,
         listeners: list[Listener],
     ) -> None:
         self.settings = settings
         self.edge = edge
         self.app: ASGIApp = application(edge)
         self.db = edge.db
+        self.runner = runner
         self._processors = processors
         self.listeners = listeners
         self._tasks: list[asyncio.Task[None]] = []
@@ -91,9 +90,13 @@ class Server:
             self.origins.add(origin_of(listener))
 
     async def start(self) -> None:
-        """Check that the database is ours, then start jobs and streams. Errors: WrongPlatform."""
-        await _stamp(self.db, self.settings.mode, self.edge.platform_key.platform_id)
-        self._tasks = [asyncio.create_task(self.edge.hub.run(), name="stream hub")]
+        """Check that the database is ours, then start jobs and streams. Errors: WrongMode, WrongPlatform."""
+        mode, platform_id = self.settings.mode, self.edge.platform_key.platform_id
+        await self.db.write(lambda uow: ensure_stamp(uow, mode, platform_id))
+        self._tasks = [
+            asyncio.create_task(self.edge.hub.run(), name="stream hub"),
+            asyncio.create_task(self.runner.run(), name="jobs"),
+        ]
 
     def close_streams(self) -> None:
         """End all event streams, so that their clients go elsewhere before the server waits for them."""
@@ -102,6 +105,7 @@ class Server:
     async def stop(self) -> None:
         """Stop jobs and streams, finish running units, release everything."""
         self.close_streams()
+        await self.runner.stop(STOP_WITHIN_S)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -138,6 +142,7 @@ def build(settings: ServerSettings, ports: Ports | None = None) -> Server:
         hash_key=hashlib.sha256(b"dcx/answers/v1\0" + keys.master).digest(),
         version=version("decent-cloud"),
         processors=tuple(processor.name for processor in processors),
+        fee_ppm=settings.platform_fee_ppm,
         origins=Origins(settings.public_origins),
         limits=Limits(
             address=Buckets("address", settings.requests_per_minute_address),
@@ -155,7 +160,19 @@ def build(settings: ServerSettings, ports: Ports | None = None) -> Server:
         proxies=networks(settings.proxies, "proxies"),
         metrics_token=settings.metrics_token,
     )
-    return Server(settings, edge, processors, [])
+    listeners: list[Listener] = []
+    runner = Runner(
+        db,
+        ports.clock,
+        server_jobs.handlers(
+            {processor.name: processor for processor in processors},
+            _reach(settings, ports, listeners),
+        ),
+        server_jobs.crons(),
+        owner=f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}",
+        on_step=ports.on_step,
+    )
+    return Server(settings, edge, processors, runner, listeners)
 
 
 def run(
@@ -238,20 +255,6 @@ class _Uvicorn(uvicorn.Server):
             self._captured_signals.clear()
 
 
-async def _stamp(db: Database, mode: ServerMode, platform_id: str) -> None:
-    try:
-        await db.write(lambda uow: uow.platform.stamp(mode, platform_id))
-    except Conflict as error:
-        known, id_ = await db.read(lambda uow: (uow.platform.mode(), uow.platform.platform_id()))
-        if known is not None and known is not mode:
-            raise WrongPlatform(
-                f"this database was made for {known.value} mode; a {mode.value} server does not start on it"
-            ) from error
-        raise WrongPlatform(
-            f"this database belongs to platform {id_}, and {platform_id} is the platform of these keys"
-        ) from error
-
-
 def _database(settings: ServerSettings, keys: ServerKeys) -> Database:
     migrate(settings.database_url)
     return connect(settings.database_url, keys.master)
@@ -260,7 +263,10 @@ def _database(settings: ServerSettings, keys: ServerKeys) -> Database:
 def _processors(settings: ServerSettings, ports: Ports) -> tuple[Processor, ...]:
     if ports.processors is not None:
         return ports.processors
-    return ()
+    if settings.mode is not ServerMode.DEVELOPMENT:
+        return ()
+    world = Path(settings.data) / SANDBOX_FILE
+    return (SandboxProcessor(world, settings.mode, ports.clock),)
 
 
 def origin_of(listener: socket.socket) -> str:

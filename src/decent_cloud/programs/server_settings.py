@@ -29,6 +29,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     public_origins: tuple[str, ...] = ()
     proxies: tuple[str, ...] = ()
     metrics_token: str = ""
+    platform_fee_ppm: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
     requests_per_minute_address: Annotated[int, _PER_MINUTE] = 12_000
     requests_per_minute_identity: Annotated[int, _PER_MINUTE] = 12_000
     unsigned_writes_per_minute_address: Annotated[int, _PER_MINUTE] = 600

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from litestar.types import ControllerRouterHandler
 
-from decent_cloud.http.v1 import accounts, agents, balances, offerings, pairing, platform, providers
+from decent_cloud.http.v1 import (
+    accounts,
+    agents,
+    assignments,
+    balances,
+    contracts,
+    events,
+    offerings,
+    pairing,
+    platform,
+    providers,
+)
 
 ROUTES: tuple[ControllerRouterHandler, ...] = (
     *platform.ROUTES,
@@ -14,4 +25,7 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     *agents.ROUTES,
     *offerings.ROUTES,
     *balances.ROUTES,
+    *contracts.ROUTES,
+    *assignments.ROUTES,
+    *events.ROUTES,
 )

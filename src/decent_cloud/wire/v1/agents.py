@@ -117,6 +117,12 @@ class AssignmentView(Answer, frozen=True):
     next_n: int = 1  # number of the next credential
 
 
+class AssignmentsView(Answer, frozen=True):
+    """The contracts of an agent's pool whose instance is still to be made."""
+
+    items: tuple[AssignmentView, ...]
+
+
 class DesiredView(Answer, frozen=True):
     """The whole desired state of a pool, as the signed payload of `SignedDesired`.
 

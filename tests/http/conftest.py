@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.people import Api, Person, new_person
+from decent_cloud.programs.server import Ports
+from tests.support.market import OpenDoor
+from tests.support.people import Api, Person, Shop, new_person, new_shop
 from tests.support.platform import Platform, running_platform
 
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    with running_platform(Path(tmp_path_factory.mktemp("platform"))) as running:
+    folder = Path(tmp_path_factory.mktemp("platform"))
+    with running_platform(folder, Ports(reach=OpenDoor())) as running:
         yield running
 
 
@@ -30,3 +33,8 @@ def ada(platform: Platform) -> Person:
 @pytest.fixture
 def bob(platform: Platform) -> Person:
     return new_person(platform.url)
+
+
+@pytest.fixture
+def shop(platform: Platform) -> Shop:
+    return new_shop(platform.url)

@@ -22,6 +22,7 @@ SILENT_DESTROY_MS = 7 * DAY_MS
 SILENT_DESTROY_RENEWING_MS = 30 * DAY_MS
 TAKE_OVER_MS = 15 * MINUTE_MS  # as the platform has it: a slow create may still be under way
 NEVER_MS = 2**62
+_BEGUN = frozenset({AssignmentState.CREATE_STARTED, AssignmentState.BOUND})
 FULL_PAUSE_MS = 50  # before those are looked at that did not fit into a pass
 
 
@@ -305,8 +306,7 @@ def _absent(s: Situation, want: Want) -> Step | Rest:
     i = s.instance
     if i is None:
         ours = want.holder == s.us.kid and want.scope in {"", s.us.scope}
-        begun = want.state in {AssignmentState.CREATE_STARTED, AssignmentState.BOUND}
-        if want.named and ours and begun and s.us.scope:
+        if want.named and ours and want.state in _BEGUN and s.us.scope:
             return Step(Do.RECLAIM, "unwanted, and our journal does not know it")
         return Rest()
     if i.stage is Stage.ENDED:
@@ -318,9 +318,8 @@ def _absent(s: Situation, want: Want) -> Step | Rest:
     if i.stage in {Stage.GONE, Stage.FAILED}:
         if s.report_due_ms is not None:
             return Rest(s.report_due_ms)
-        still = want.named and want.state is not AssignmentState.ENDED
-        if i.stage is Stage.FAILED and still and i.create_called_ms:
-            return Step(Do.BEGIN_DESTROY, "unwanted")
+        if i.stage is Stage.FAILED and want.named and want.state in _BEGUN:
+            return Step(Do.BEGIN_DESTROY, "failed, and something was left behind")
         return Step(Do.DROP)
     if i.stage in MAY_EXIST or i.handle is not None:
         return Step(Do.BEGIN_DESTROY, "unwanted")

@@ -20,7 +20,8 @@ from decent_cloud.wire.v1.assignments import ProvisioningReport, ReportAnswer
 _log = structlog.get_logger("dc-agent")
 
 # What no later try can change; everything else is sent again for ever.
-_FINAL = frozenset({Kind.INVALID, Kind.NOT_FOUND, Kind.CONFLICT})
+_FINAL = frozenset({Kind.INVALID, Kind.NOT_FOUND})
+_FINAL_CODES = frozenset({"lease_lost", "wrong_scope", "credential_conflict"})
 
 
 class Reporter:
@@ -59,7 +60,7 @@ class Reporter:
                 answer = self._api.report(contract, body, report.key)
             except DecentError as error:
                 _log.warning("report not taken", contract=contract, code=error.code)
-                if error.kind in _FINAL:
+                if error.kind in _FINAL or error.code in _FINAL_CODES:
                     refuse(report, error)
                     continue
                 tries = report.tries + 1

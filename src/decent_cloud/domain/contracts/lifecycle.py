@@ -235,6 +235,8 @@ def _end(
         state=state,
         state_since_ms=now_ms,
         deadline_ms=0,
+        resume_to="",
+        resume_deadline_ms=0,
         end_reason=why,
         ended_at_ms=now_ms,
     )

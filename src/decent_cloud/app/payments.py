@@ -40,7 +40,7 @@ def start(
     if term.amount_minor <= 0:
         raise Invalid("there is nothing to pay", field="pay")
     of_term = [p for p in uow.payments.of_contract(contract.id) if p.term == term.id]
-    if term.paid or any(p.state in lifecycle.OPEN for p in of_term):
+    if term.paid or any(p.state not in lifecycle.GAVE_UP for p in of_term):
         raise PaymentOpen
     payment = Payment(
         id=PaymentId(f"{term.id}.p{len(of_term) + 1}"),

@@ -75,8 +75,8 @@ PAYMENT = Lifecycle(
 
 # States whose money is ours to give back: nothing is refunded while it is disputed or lost.
 REFUNDABLE = frozenset({S.SETTLED, S.WON, S.SETTLED_LATE, S.RETURNED})
-# States in which a term has a payment that may still become its money.
-OPEN = frozenset({S.CREATED, S.HELD_FOR_REVIEW})
+# States that brought no money and will bring none to the term: only then another payment may begin.
+GAVE_UP = frozenset({S.EXPIRED, S.FAILED, S.SETTLED_LATE, S.RETURNED})
 
 
 class Told(StrEnum):

@@ -37,6 +37,8 @@ from decent_cloud.kernel.ids import AccountId, RandomIds
 
 _log = structlog.get_logger("dc-agent")
 
+END_S = 5  # that a thread gets to end a call to the platform
+
 
 class AgentRunning(Conflict):
     """Another agent works in this data folder."""
@@ -72,6 +74,7 @@ class Agent:
             raise NotRegistered
         self.settings = settings
         self._parts = parts
+        self._threads: list[threading.Thread] = []
         self._transport = Transport(
             settings.platform,
             DeviceAuth(AccountId(provider), parts.keys, parts.clock),
@@ -129,7 +132,9 @@ class Agent:
             ("leases", self.keeper.run),
             ("heart", lambda: self.heart.run(every_s)),
         ):
-            threading.Thread(target=target, name=name, daemon=True).start()
+            thread = threading.Thread(target=target, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
         _log.info("agent runs", agent=self._parts.keys.kid, backend=self.backend.scope)
         try:
             self.loop.run()
@@ -146,6 +151,8 @@ class Agent:
         self.fetcher.stop()
         self.heart.stop()
         self.keeper.stop()
+        for thread in self._threads:
+            thread.join(END_S)
         self._transport.close()
         self._parts.driver.close()
         _log.info("agent ended")

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import uvicorn
 
 from decent_cloud.app.ports.unit_of_work import UnitOfWork
-from decent_cloud.programs.server import Ports, Server, build, listen_on, origin_of
+from decent_cloud.programs.server import Ports, Server, build, grant_admin, listen_on, origin_of
 from decent_cloud.programs.server_settings import ServerSettings
 
 T = TypeVar("T")
@@ -36,6 +36,10 @@ class Platform:
 
     def read(self, fn: Callable[[UnitOfWork], T]) -> T:
         return self.run(self.server.db.read(fn))
+
+    def grant_admin(self, account: str) -> None:
+        """Do what `decent admin grant` does on the server's host."""
+        grant_admin(self.server.settings, account)
 
 
 @contextlib.contextmanager

@@ -37,6 +37,7 @@ _MODULES: tuple[ModuleType, ...] = (
     statements,
 )
 _REF = "#/components/schemas/{name}"
+_SAYS_NOTHING = frozenset({"deprecated", "allowEmptyValue", "allowReserved", "headers"})
 _PROBLEM_REF = {"$ref": _REF.format(name="Problem")}
 _STREAMS: Mapping[str, tuple[str, str]] = {
     f"{PREFIX}/agents/me/events": (
@@ -78,7 +79,7 @@ _SIGNATURE = {
 
 def document(app: Litestar) -> dict[str, Any]:
     """Return the document of an application that was built with its OpenAPI configuration."""
-    found: dict[str, Any] = app.openapi_schema.to_schema()
+    found = app.openapi_schema.to_schema()
     paths: dict[str, Any] = {
         path: item for path, item in found["paths"].items() if path.startswith(PREFIX)
     }
@@ -88,15 +89,18 @@ def document(app: Litestar) -> dict[str, Any]:
         for method, operation in item.items():
             _finish(operation, method.upper(), RULES[method.upper(), path])
     _, schemas = msgspec.json.schema_components(list(structs()), ref_template=_REF)
-    return {
-        "openapi": found["openapi"],
-        "info": found["info"],
-        "paths": dict(sorted(paths.items())),
-        "components": {
-            "schemas": dict(sorted(schemas.items())),
-            "securitySchemes": {"signature": _SIGNATURE},
-        },
-    }
+    cleaned: dict[str, Any] = _clean(
+        {
+            "openapi": found["openapi"],
+            "info": found["info"],
+            "paths": dict(sorted(paths.items())),
+            "components": {
+                "schemas": dict(sorted(schemas.items())),
+                "securitySchemes": {"signature": _SIGNATURE},
+            },
+        }
+    )
+    return cleaned
 
 
 def structs() -> Iterator[type[Answer | Request]]:
@@ -105,6 +109,21 @@ def structs() -> Iterator[type[Answer | Request]]:
         for _, value in inspect.getmembers(module, inspect.isclass):
             if issubclass(value, Answer | Request) and value.__module__ == module.__name__:
                 yield value
+
+
+def _clean(value: Any) -> Any:
+    """Drop what says nothing, unindent docstrings, and write whole numbers as such."""
+    if isinstance(value, dict):
+        return {
+            key: inspect.cleandoc(one) if isinstance(one, str) else _clean(one)
+            for key, one in value.items()
+            if not (key in _SAYS_NOTHING and not one)
+        }
+    if isinstance(value, list):
+        return [_clean(one) for one in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
 
 
 def _finish(operation: dict[str, Any], method: str, rule: Rule) -> None:

@@ -13,7 +13,7 @@ from litestar.handlers import BaseRouteHandler
 from decent_cloud.app.caller import Caller, CallerKind, DeviceOnly, ReadOnlyDevice
 from decent_cloud.domain.keys.devices import Rank
 from decent_cloud.http.call import call_of
-from decent_cloud.http.refusals import IdempotencyKeyNeeded, MethodNotAllowed, SignatureRefused
+from decent_cloud.http.refusals import IdempotencyKeyNeeded, SignatureRefused
 from decent_cloud.kernel.errors import Forbidden, Internal
 from decent_cloud.kernel.status import Permission
 
@@ -151,10 +151,7 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRo
     method = str(scope.get("method", "GET"))
     if method == "OPTIONS":  # answered by the framework: which methods there are
         return
-    path = scope["path_template"]
-    if (method, path) not in RULES and ("GET", path) in RULES:
-        raise MethodNotAllowed  # a bare ASGI handler (event stream) is called for every method
     call = call_of(scope)
-    check(rule_of(method, path), call.caller)
+    check(rule_of(method, scope["path_template"]), call.caller)
     if method in WRITES and not call.idempotency_key:
         raise IdempotencyKeyNeeded

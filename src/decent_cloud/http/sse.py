@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import structlog
-from litestar.types import Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from decent_cloud.app.ports.outbox import Event
 from decent_cloud.app.ports.unit_of_work import UnitOfWork
@@ -18,6 +18,11 @@ from decent_cloud.kernel.errors import DecentError
 
 _log = structlog.get_logger(__name__)
 
+_HEADERS = [
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+]
 HEARTBEAT = b": hb\n\n"
 RESET = b"event: reset\ndata: {}\n\n"
 _BACKLOG = 200
@@ -40,31 +45,27 @@ def frame(event: str, data: bytes, seq: int | None = None) -> bytes:
     return head + b"event: %b\ndata: %b\n\n" % (event.encode(), data)
 
 
-async def serve(call: Call, feed: Feed, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer with the stream until the client leaves, the server stops or the caller loses its right."""
-    hub = call.edge.hub
-    subscription = hub.open(feed.stream, str(call.caller.account))
-    gone = asyncio.create_task(_until_gone(receive, subscription.close))
-    try:
-        after, opening = await call.read(lambda uow: _opening(uow, feed, _last_seen(scope)))
-        await send(
-            {
-                "type": "http.response.start",
-                "status": 200,
-                "headers": [
-                    (b"content-type", b"text/event-stream"),
-                    (b"cache-control", b"no-store"),
-                    (b"x-accel-buffering", b"no"),
-                ],
-            }
-        )
-        write = _writer(send)
-        await write(opening)
-        await _pump(call, feed, subscription, write, after)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-    finally:
-        gone.cancel()
-        hub.leave(subscription)
+def stream(call: Call, feed: Feed) -> ASGIApp:
+    """Return the response: the stream until the client leaves, the server stops or the caller loses its right.
+
+    Errors, when it starts: TooManyStreams, TryLater while the server stops.
+    """
+
+    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+        subscription = call.edge.hub.open(feed.stream, str(call.caller.account))
+        gone = asyncio.create_task(_until_gone(receive, subscription.close))
+        try:
+            after, opening = await call.read(lambda uow: _opening(uow, feed, _last_seen(scope)))
+            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+            write = _writer(send)
+            await write(opening)
+            await _pump(call, feed, subscription, write, after)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            gone.cancel()
+            call.edge.hub.leave(subscription)
+
+    return respond
 
 
 async def _pump(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from litestar import Response, get, post
 from litestar.di import NamedDependency
@@ -31,14 +30,7 @@ from decent_cloud.wire.v1.contracts import (
     PlaceOrder,
 )
 
-
-class Role(StrEnum):
-    """As which side the caller asks."""
-
-    TENANT = "tenant"
-    PROVIDER = "provider"
-
-
+Role = Literal["tenant", "provider"]
 States = Annotated[
     str,
     QueryParameter(
@@ -67,7 +59,7 @@ async def place_order(
 @get("/contracts", summary="The caller's contracts")
 async def list_contracts(
     call: NamedDependency[Call],
-    role: FromQuery[Role] = Role.TENANT,
+    role: FromQuery[Role] = "tenant",
     asked: States = "",
     cursor: Cursor = "",
     limit: Limit = DEFAULT_LIMIT,
@@ -77,7 +69,7 @@ async def list_contracts(
 
     def read(uow: UnitOfWork) -> ContractsPage:
         found: Page[Contract]
-        if role is Role.PROVIDER:
+        if role == "provider":
             found = contracts.list_provided(uow, call.caller, states, page)
         else:
             found = contracts.list_rented(uow, call.caller, page)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from litestar import asgi
-from litestar.types import Receive, Scope, Send
+from litestar import get
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+from litestar.types import ASGIApp
 
 from decent_cloud.app.accounts import find_signer
 from decent_cloud.app.agents import authorize
@@ -12,8 +14,8 @@ from decent_cloud.app.ports.outbox import Event
 from decent_cloud.app.ports.unit_of_work import UnitOfWork
 from decent_cloud.domain.contracts.contract import Contract
 from decent_cloud.domain.identity.providers import Delegation
-from decent_cloud.http.call import Call, call_of
-from decent_cloud.http.sse import Feed, frame, serve
+from decent_cloud.http.call import Call
+from decent_cloud.http.sse import Feed, frame, stream
 from decent_cloud.http.v1.contract_views import contract_event, present_state
 from decent_cloud.kernel.codec import to_json
 from decent_cloud.kernel.ids import ContractId, PoolId
@@ -21,33 +23,35 @@ from decent_cloud.kernel.status import Permission
 from decent_cloud.wire.v1.agents import AgentEvent
 
 
-@asgi("/agents/me/events", copy_scope=False)
-async def agent_events(scope: Scope, receive: Receive, send: Send) -> None:
+@get("/agents/me/events", include_in_schema=False)
+async def agent_events(call: NamedDependency[Call]) -> ASGIApp:
     """Tell the calling agent when its pool's desired state may have changed."""
-    call = call_of(scope)
     pool = (await call.read(lambda uow: _delegation(uow, call))).pool
-    feed = Feed(
-        stream=f"pool/{pool}",
-        hello=lambda _uow, newest: frame("hello", _hint(pool, "", "hello"), newest),
-        render=lambda event: frame("hint", _hint(pool, event.subject, event.kind), event.seq),
-        recheck=lambda uow: _delegation(uow, call, pool),
+    return stream(
+        call,
+        Feed(
+            stream=f"pool/{pool}",
+            hello=lambda _uow, newest: frame("hello", _hint(pool, "", "hello"), newest),
+            render=lambda event: frame("hint", _hint(pool, event.subject, event.kind), event.seq),
+            recheck=lambda uow: _delegation(uow, call, pool),
+        ),
     )
-    await serve(call, feed, scope, receive, send)
 
 
-@asgi("/contracts/{contract:str}/events", copy_scope=False)
-async def contract_events(scope: Scope, receive: Receive, send: Send) -> None:
+@get("/contracts/{contract:str}/events", include_in_schema=False)
+async def contract_events(call: NamedDependency[Call], contract: FromPath[str]) -> ASGIApp:
     """Show the steps of a contract as they happen, its present state first."""
-    call = call_of(scope)
-    id_ = ContractId(str(scope["path_params"]["contract"]))
+    id_ = ContractId(contract)
     await call.read(lambda uow: read_contract(uow, call.caller, id_))
-    feed = Feed(
-        stream=f"contract/{id_}",
-        hello=lambda uow, newest: frame("contract", _state(uow, call, id_), newest),
-        render=_step,
-        recheck=lambda uow: _look(uow, call, id_),
+    return stream(
+        call,
+        Feed(
+            stream=f"contract/{id_}",
+            hello=lambda uow, newest: frame("contract", _state(uow, call, id_), newest),
+            render=_step,
+            recheck=lambda uow: _look(uow, call, id_),
+        ),
     )
-    await serve(call, feed, scope, receive, send)
 
 
 def _delegation(uow: UnitOfWork, call: Call, pool: PoolId | None = None) -> Delegation:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from decent_cloud.adapters.memory.database import MemoryDatabase
 from decent_cloud.app import payments
 from decent_cloud.app.caller import SYSTEM, Caller, CallerKind
 from decent_cloud.app.ports.processors import Charge, ChargeState
-from decent_cloud.app.releases import book_penalty
 from decent_cloud.domain.contracts.lifecycle import ContractEvent
 from decent_cloud.domain.ledger.errors import Overdrawn
 from decent_cloud.domain.payments.errors import NotReviewable, PaymentOpen, UnknownMethod
@@ -55,13 +52,6 @@ def everything(rentals: Rentals, id_: ContractId) -> tuple[object, ...]:
     )
 
 
-def give_credit(rentals: Rentals, amount_minor: int) -> None:
-    """Fill the tenant's credit, by a penalty of a provider."""
-    id_ = rentals.order(hours=1, total_minor=10)
-    penalty = replace(rentals.contract(id_), penalty_ppm=1_000_000)
-    rentals.write(lambda uow: book_penalty(uow, penalty, rentals.now_ms, amount_minor))
-
-
 def test_an_order_waits_for_its_payment_and_has_a_job_to_collect_it(rentals: Rentals) -> None:
     id_ = rentals.order()
     (payment,) = rentals.payments(id_)
@@ -83,7 +73,7 @@ def test_settled_money_is_held_and_the_contract_goes_on(rentals: Rentals) -> Non
 
 
 def test_credit_pays_at_once_and_needs_no_job(rentals: Rentals) -> None:
-    give_credit(rentals, 1_500)
+    rentals.give_credit(1_500)
     id_ = rentals.order(pay=CREDIT)
     (payment,) = rentals.payments(id_)
     assert payment.state is PaymentState.SETTLED
@@ -93,7 +83,7 @@ def test_credit_pays_at_once_and_needs_no_job(rentals: Rentals) -> None:
 
 
 def test_too_little_credit_leaves_nothing_behind(rentals: Rentals) -> None:
-    give_credit(rentals, 999)
+    rentals.give_credit(999)
     with pytest.raises(Overdrawn):
         rentals.order(pay=CREDIT)
     assert rentals.balances()[f"credit/{TENANT}"] == 999

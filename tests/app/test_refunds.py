@@ -14,7 +14,6 @@ from decent_cloud.kernel.errors import Internal
 from decent_cloud.kernel.ids import ContractId, RefundId
 from decent_cloud.kernel.money import Asset, Money
 from decent_cloud.kernel.status import RefundState
-from tests.app.test_payments import give_credit
 from tests.support.rentals import CREDIT, PROVIDER, TENANT, Rentals, check_books
 
 PAID, FAILED, PENDING = SentState.SUCCEEDED, SentState.FAILED, SentState.PENDING
@@ -149,7 +148,7 @@ def test_a_refund_that_the_rail_gives_back_is_sent_again(rentals: Rentals) -> No
 
 
 def test_credit_returns_to_credit_at_once(rentals: Rentals) -> None:
-    give_credit(rentals, 1_000)
+    rentals.give_credit(1_000)
     id_ = rentals.active(10, pay=CREDIT)
     rentals.pass_hours(4)
     rentals.step(id_, ContractEvent.CANCELLED)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from decent_cloud.adapters.memory.database import MemoryDatabase
-from decent_cloud.app import payments, steps
+from decent_cloud.app import payments, releases, steps
 from decent_cloud.app.payment_effects import get as get_payment
 from decent_cloud.app.ports.processors import Charge, ChargeState
-from decent_cloud.app.ports.unit_of_work import UnitOfWork
+from decent_cloud.app.ports.unit_of_work import Database, UnitOfWork
 from decent_cloud.domain.catalog.offerings import Offering
 from decent_cloud.domain.contracts.contract import Contract, HistoryRow, InstancePlan, Term
 from decent_cloud.domain.contracts.lifecycle import REQUESTED_MS, ContractEvent
@@ -130,19 +132,33 @@ def furnish(uow: UnitOfWork) -> None:
 
 
 class Rentals:
-    """A platform in memory whose clock the test turns; every verb is one unit of work."""
+    """A platform whose clock the test turns, in memory if no database is given; every verb is one unit of work."""
 
-    def __init__(self) -> None:
-        self.db = MemoryDatabase()
+    def __init__(self, db: Database | None = None) -> None:
+        self.db: Database = db or MemoryDatabase()
         self.now_ms = START_MS
         self._count = 0
         self.write(furnish)
 
     def write(self, fn: Callable[[UnitOfWork], T]) -> T:
-        return self.db.write_now(fn)
+        if isinstance(self.db, MemoryDatabase):
+            return self.db.write_now(fn)
+        return asyncio.run(self.db.write(fn))
 
     def read(self, fn: Callable[[UnitOfWork], T]) -> T:
-        return self.db.read_now(fn)
+        if isinstance(self.db, MemoryDatabase):
+            return self.db.read_now(fn)
+        return asyncio.run(self.db.read(fn))
+
+    def close(self) -> None:
+        asyncio.run(self.db.close())
+
+    def give_credit(self, amount_minor: int) -> None:
+        """Fill the tenant's credit, by a penalty of a provider."""
+        self._count += 1
+        contract = a_contract(ContractId(f"c{self._count:026d}"), 1, 10, self.now_ms)
+        all_of_it = replace(contract, penalty_ppm=1_000_000)
+        self.write(lambda uow: releases.book_penalty(uow, all_of_it, self.now_ms, amount_minor))
 
     def order(self, hours: int = 10, total_minor: int = 1_000, pay: PayWith = CARD) -> ContractId:
         self._count += 1

@@ -39,6 +39,8 @@ from decent_cloud.kernel.status import OfferingKind, Permission
 from decent_cloud.wire.v1.accounts import (
     AccountView,
     AppendLink,
+    BalancesView,
+    BalanceView,
     ChainView,
     CreateAccount,
     SeedBoxWire,
@@ -131,6 +133,9 @@ class Person:
     def history(self, contract: str) -> HistoryView:
         return self.api.get(f"/contracts/{contract}/history", HistoryView)
 
+    def balances(self) -> tuple[BalanceView, ...]:
+        return self.api.get("/accounts/me/balances", BalancesView).balances
+
     def books(self) -> TrialBalanceView:
         """Return the ledger's proof; the account must be the operator's."""
         return self.api.get("/admin/trial-balance", TrialBalanceView)
@@ -141,58 +146,6 @@ class Person:
     def _box(self, device: Device) -> SeedBoxWire:
         sealed = seal_seed(self.seed, self.chain.account_id, device)
         return SeedBoxWire(kid=device.kid, gen=self.seed.generation, box=b64u.encode(sealed))
-
-
-class Provider(Person):
-    """Somebody with machines: a pool, agents that may work in it, offerings."""
-
-    def __init__(self, url: str, clock: Clock, driver: str = "fake") -> None:
-        super().__init__(url, clock)
-        self.api.write("POST", "/providers", ProviderView, CreateProvider(name="Shop"))
-        self.pool = self.new_pool(driver)
-
-    def new_pool(self, driver: str) -> str:
-        body = CreatePool(name="main", driver=driver)
-        return self.api.write("POST", "/pools", PoolView, body).id
-
-    def add_agent(self, agent: DeviceKeys, permissions: Iterable[str] = PERMISSIONS) -> None:
-        """Take an agent's device into the chain and let it work in the pool."""
-        device = agent.public(DeviceType.AGENT, Rank.READER)
-        link = build_add(self.chain.next_place, device, [agent])
-        link = cosign(StatementType.LINK, link, self.keys)
-        after = extend(self.chain, link)
-        self.api.write("POST", "/accounts/me/chain", AccountView, AppendLink(link=to_wire(link)))
-        self.chain = after
-        delegation = Delegation(
-            account_id=self.id,
-            agent=agent.kid,
-            not_after_s=0,
-            permissions=tuple(sorted(permissions)),
-            pool_id=PoolId(self.pool),
-            prev=None,
-        )
-        body = CreateDelegation(statement=to_wire(sign_delegation(delegation, self.keys)))
-        path = f"/providers/{self.id}/agent-delegations"
-        self.api.write("POST", path, DelegationView, body)
-
-    def list_offering(self, draft: OfferingDraft) -> OfferingView:
-        """Write an offering and publish it."""
-        made = self.api.write("POST", "/offerings", OfferingView, draft)
-        return self.publish(made)
-
-    def publish(self, offering: OfferingView) -> OfferingView:
-        offer = Offer(
-            account_id=self.id,
-            offering_id=OfferingId(offering.id),
-            version=offering.n + 1,
-            terms=terms_hash(offering.terms),
-        )
-        body = PublishOffering(statement=to_wire(sign_offer(offer, self.keys)))
-        return self.api.write("POST", f"/offerings/{offering.id}/publish", OfferingView, body)
-
-    def terminate(self, contract: str, reason: str = "") -> ContractView:
-        path = f"/contracts/{contract}/terminate"
-        return self.api.write("POST", path, ContractView, EndContract(reason=reason))
 
 
 class Tenant(Person):
@@ -267,12 +220,65 @@ class Tenant(Person):
         return open_credential(credential_from_wire(view.credential), self.seed, expected)
 
 
-def draft(pool: str, **changes: object) -> OfferingDraft:
+class Provider(Tenant):
+    """Somebody with machines: a pool, agents that may work in it, offerings."""
+
+    def __init__(self, url: str, clock: Clock, driver: str = "fake") -> None:
+        super().__init__(url, clock)
+        self.api.write("POST", "/providers", ProviderView, CreateProvider(name="Shop"))
+        self.pool = self.new_pool(driver)
+
+    def new_pool(self, driver: str) -> str:
+        body = CreatePool(name="main", driver=driver)
+        return self.api.write("POST", "/pools", PoolView, body).id
+
+    def add_agent(
+        self, agent: DeviceKeys, pool: str, permissions: Iterable[str] = PERMISSIONS
+    ) -> None:
+        """Take an agent's device into the chain and let it work in a pool."""
+        device = agent.public(DeviceType.AGENT, Rank.READER)
+        link = build_add(self.chain.next_place, device, [agent])
+        link = cosign(StatementType.LINK, link, self.keys)
+        after = extend(self.chain, link)
+        self.api.write("POST", "/accounts/me/chain", AccountView, AppendLink(link=to_wire(link)))
+        self.chain = after
+        delegation = Delegation(
+            account_id=self.id,
+            agent=agent.kid,
+            not_after_s=0,
+            permissions=tuple(sorted(permissions)),
+            pool_id=PoolId(pool),
+            prev=None,
+        )
+        body = CreateDelegation(statement=to_wire(sign_delegation(delegation, self.keys)))
+        path = f"/providers/{self.id}/agent-delegations"
+        self.api.write("POST", path, DelegationView, body)
+
+    def list_offering(self, draft: OfferingDraft) -> OfferingView:
+        """Write an offering and publish it."""
+        made = self.api.write("POST", "/offerings", OfferingView, draft)
+        return self.publish(made)
+
+    def publish(self, offering: OfferingView) -> OfferingView:
+        offer = Offer(
+            account_id=self.id,
+            offering_id=OfferingId(offering.id),
+            version=offering.n + 1,
+            terms=terms_hash(offering.terms),
+        )
+        body = PublishOffering(statement=to_wire(sign_offer(offer, self.keys)))
+        return self.api.write("POST", f"/offerings/{offering.id}/publish", OfferingView, body)
+
+    def terminate(self, contract: str, reason: str = "") -> ContractView:
+        path = f"/contracts/{contract}/terminate"
+        return self.api.write("POST", path, ContractView, EndContract(reason=reason))
+
+
+def draft(**changes: object) -> OfferingDraft:
     """Return a small container's offering: 36 cents an hour, one cent in 100 s."""
     fields: dict[str, object] = {
         "title": "Small container",
         "kind": OfferingKind.CONTAINER,
-        "pool": pool,
         "image": "tiny",
         "cpu_milli": 100,
         "memory_mib": 64,

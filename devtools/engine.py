@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from devtools import netstate
 
@@ -64,6 +65,10 @@ class Engine:
         os.kill(pid, signal.SIGKILL)
         _wait(lambda: not _alive(pid), 10, "dockerd did not die")
         (self._folder() / "pid").unlink(missing_ok=True)
+        # Its containerd dies with it; as a zombie, where nobody collects it, it would count as running.
+        kept = self._folder() / "exec" / "containerd" / "containerd.pid"
+        if kept.exists() and not _alive(int(kept.read_text())):
+            kept.unlink()
 
     def hang(self) -> None:
         """Freeze it: the socket takes connections and nothing answers."""
@@ -192,14 +197,15 @@ def _start_daemon(scratch: Path, extra_args: Sequence[str]) -> None:
         *extra_args,
     ]
     (scratch / "state" / "daemon.json").write_text("{}")
-    with (scratch / "state" / "log").open("ab") as log:
-        daemon = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
+    log = os.open(scratch / "state" / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    actions: list[Any] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
+    actions += [(os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)]
+    pid = os.posix_spawnp(command[0], command, os.environ, file_actions=actions, setsid=True)
+    os.close(log)
     path = f"{scratch}/docker.sock"
     end = time.monotonic() + _START_TIMEOUT_S
     while not _ping(path):
-        if daemon.poll() is not None or time.monotonic() > end:
+        if not _alive(pid) or time.monotonic() > end:
             tail = (scratch / "state" / "log").read_text(errors="replace")[-1_500:]
             raise EngineUnavailable(f"dockerd does not start:\n{tail}")
         time.sleep(0.02)

@@ -69,8 +69,9 @@ def restore(before: NetState) -> None:
 
 
 def _bridges() -> list[str]:
-    links = Path("/sys/class/net")
-    return sorted(each.name for each in links.iterdir() if (each / "bridge").is_dir())
+    command = ["ip", "-json", "link", "show", "type", "bridge"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    return sorted(each["ifname"] for each in json.loads(done.stdout or "[]") if each)
 
 
 def _rules(family: str) -> str:

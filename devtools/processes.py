@@ -13,8 +13,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from decent_cloud.agent.settings import AgentSettings
 from decent_cloud.kernel import codec
 from decent_cloud.programs.server_settings import ServerSettings
+from devtools.agent_main import AgentSpec
 from devtools.killing import steps_in
 from devtools.server_main import ServerSpec
 
@@ -161,6 +163,32 @@ class ServerProgram(Program):
 
     def steps(self) -> tuple[str, ...]:
         """Return every step that its jobs passed, over all runs."""
+        return steps_in(self.steps_file)
+
+
+class AgentProgram(Program):
+    """A provider's agent; its key and journal stay the same over restarts."""
+
+    def __init__(self, folder: Path, settings: AgentSettings, clock: Path, name: str) -> None:
+        super().__init__(name, folder)
+        self.settings = settings
+        self.steps_file = folder / f"{name}.steps"
+        self._clock = clock
+        self._spec = folder / f"{name}.json"
+
+    def start(self, kill_at: str = "") -> None:
+        """Start it; with a step to die at."""
+        spec = AgentSpec(
+            settings=self.settings,
+            clock=str(self._clock),
+            steps=str(self.steps_file),
+            kill_at=kill_at,
+        )
+        self._spec.write_bytes(codec.to_json(spec))
+        self.launch([sys.executable, "-m", "devtools.agent_main", str(self._spec)])
+
+    def steps(self) -> tuple[str, ...]:
+        """Return every step that it passed, over all runs."""
         return steps_in(self.steps_file)
 
 

@@ -17,6 +17,7 @@ class UnixProxy:
         self._target = target.removeprefix("unix://")
         self._lock = threading.Lock()
         self._lose: list[bytes] = []
+        self._drop: list[bytes] = []
         self._server = socket.socket(socket.AF_UNIX)
         self._server.bind(str(path))
         self._server.listen(64)
@@ -26,6 +27,11 @@ class UnixProxy:
         """Let the next request whose bytes hold this text be done, and cut its answer off."""
         with self._lock:
             self._lose.append(request_line_part.encode())
+
+    def drop_request(self, request_line_part: str) -> None:
+        """Cut the connection at the next request with this text; it never arrives."""
+        with self._lock:
+            self._drop.append(request_line_part.encode())
 
     def serve(self) -> None:
         while not self._done:
@@ -52,24 +58,30 @@ class UnixProxy:
                     client.shutdown(socket.SHUT_RDWR)
                     break
                 client.sendall(chunk)
+            client.shutdown(socket.SHUT_RDWR)  # wakes the other thread; a mere close would not
 
     def _upwards(
         self, client: socket.socket, backend: socket.socket, lost: threading.Event
     ) -> None:
         with suppress(OSError):
             while chunk := client.recv(65_536):
-                if self._is_to_be_lost(chunk):
+                if self._is_meant(self._drop, chunk):
+                    client.shutdown(socket.SHUT_RDWR)
+                    break
+                if self._is_meant(self._lose, chunk):
                     lost.set()
                 backend.sendall(chunk)
             backend.shutdown(socket.SHUT_WR)
 
-    def _is_to_be_lost(self, chunk: bytes) -> bool:
+    def _is_meant(self, parts: list[bytes], chunk: bytes) -> bool:
+        line = chunk.split(b"\r\n", 1)[0]
+        if not line.endswith(b" HTTP/1.1"):  # the middle of a body
+            return False
         with self._lock:
-            for part in self._lose:
-                if part in chunk:
-                    self._lose.remove(part)
-                    return True
-        return False
+            found = next((part for part in parts if part in line), None)
+            if found is not None:
+                parts.remove(found)
+        return found is not None
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -60,25 +62,42 @@ class Engine:
         if client is not None:
             client.close()
 
-    def call(self, act: Callable[[Any], T]) -> T:
-        """Run one or more calls on the SDK's low-level client and translate what goes wrong."""
+    def call(self, act: Callable[[Any], T], *, again: bool = False) -> T:
+        """Run calls on the SDK's low-level client and translate what goes wrong.
+
+        After a broken connection all are opened anew: others in the pool are as dead, when the
+        engine restarted. `again` repeats once at once; for reads only.
+        """
         try:
             return act(self._connected())
         except APIError as error:
             raise _from_status(error) from error
-        except requests.RequestException as error:
-            raise self._from_transport(error) from error
-        except DockerException as error:
+        except (requests.RequestException, DockerException) as error:
+            broken = isinstance(error, requests.ConnectionError)
+            if broken:
+                self.close()
+            if broken and again:
+                return self.call(act)
             raise self._from_transport(error) from error
 
     def info(self) -> dict[str, Any]:
         """Return what the engine says of itself."""
-        return self.call(lambda client: dict(client.info()))
+        return self.call(lambda client: dict(client.info()), again=True)
 
     def anchor(self, name: str, labels: Mapping[str, str]) -> dict[str, str]:
-        """Make the named volume unless it is there; return the labels it has."""
-        made = self.call(lambda client: client.create_volume(name, labels=dict(labels)))
-        return dict(made.get("Labels") or {})
+        """Return the labels of the named volume, made with these where there is none.
+
+        Read back after making: engines forget labels in the answer to a second create (seen: 20.10).
+        """
+        try:
+            found = self._volume(name)
+        except Missing:
+            self.call(lambda client: client.create_volume(name, labels=dict(labels)))
+            found = self._volume(name)
+        return dict(found.get("Labels") or {})
+
+    def _volume(self, name: str) -> dict[str, Any]:
+        return self.call(lambda client: dict(client.inspect_volume(name)), again=True)
 
     def create(self, name: str, body: Mapping[str, Any]) -> str:
         """Create a container and return its id; Taken where the name is."""
@@ -117,14 +136,16 @@ class Engine:
     def inspect(self, container: str) -> dict[str, Any] | None:
         """Return the container's record; None where the engine says there is none."""
         try:
-            return self.call(lambda client: dict(client.inspect_container(container)))
+            return self.call(lambda client: dict(client.inspect_container(container)), again=True)
         except Missing:
             return None
 
     def containers(self, labels: Mapping[str, str]) -> list[dict[str, Any]]:
         """Return a short record of each container with these labels, in one call, stopped ones too."""
         wanted = [f"{name}={value}" for name, value in labels.items()]
-        found = self.call(lambda client: client.containers(all=True, filters={"label": wanted}))
+        found = self.call(
+            lambda client: client.containers(all=True, filters={"label": wanted}), again=True
+        )
         return [dict(each) for each in found]
 
     def remove(self, container: str, *, force: bool) -> None:
@@ -135,14 +156,27 @@ class Engine:
             return
 
     def run_in(self, container: str, command: list[str]) -> tuple[int, str]:
-        """Run a command inside and return its exit code and output."""
+        """Run a short command inside and return its exit code and output."""
 
         def act(client: Any) -> tuple[int, str]:
             made = client.exec_create(container, command)["Id"]
-            output = client.exec_start(made)
-            return int(client.exec_inspect(made)["ExitCode"]), output.decode(errors="replace")
+            stream = client.exec_start(made, socket=True)
+            with stream._sock, contextlib.closing(stream._response):
+                raw = self._read_all(stream._sock)
+            return int(client.exec_inspect(made)["ExitCode"] or 0), _text_of(raw)
 
         return self.call(act)
+
+    def _read_all(self, stream: socket.socket) -> bytes:
+        """Read to the end within the deadline; the SDK's own reading has none."""
+        stream.settimeout(self._timeout_s)
+        raw = b""
+        try:
+            while chunk := stream.recv(65_536):
+                raw += chunk
+        except OSError as error:
+            raise TryLater("a command inside a machine did not end in time") from error
+        return raw
 
     def create_network(self, body: Mapping[str, Any]) -> None:
         """Create a network; Taken where its name, bridge or range is in use."""
@@ -156,14 +190,14 @@ class Engine:
     def inspect_network(self, name: str) -> dict[str, Any] | None:
         """Return the network's record; None where there is none."""
         try:
-            return self.call(lambda client: dict(client.inspect_network(name)))
+            return self.call(lambda client: dict(client.inspect_network(name)), again=True)
         except Missing:
             return None
 
     def networks(self, labels: Mapping[str, str]) -> list[dict[str, Any]]:
         """Return the networks with these labels."""
         wanted = [f"{name}={value}" for name, value in labels.items()]
-        found = self.call(lambda client: client.networks(filters={"label": wanted}))
+        found = self.call(lambda client: client.networks(filters={"label": wanted}), again=True)
         return [dict(each) for each in found]
 
     def remove_network(self, name: str) -> None:
@@ -176,7 +210,7 @@ class Engine:
     def has_image(self, image: str) -> bool:
         """Tell whether the image is on the engine."""
         try:
-            self.call(lambda client: client.inspect_image(image))
+            self.call(lambda client: client.inspect_image(image), again=True)
         except Missing:
             return False
         return True
@@ -233,3 +267,13 @@ def _from_status(error: APIError) -> DriverError:
     if status == 400:
         return Rejected(said)
     return TryLater(f"the engine answered {status}: {said}")
+
+
+def _text_of(raw: bytes) -> str:
+    """Take the engine's frames apart: a kind, three zeros, the length, the text."""
+    text, at = b"", 0
+    while at + 8 <= len(raw):
+        size = int.from_bytes(raw[at + 4 : at + 8], "big")
+        text += raw[at + 8 : at + 8 + size]
+        at += 8 + size
+    return text.decode(errors="replace")

@@ -141,8 +141,12 @@ class Machines:
             container = self._engine.create(spec.name, body)
         except Taken:
             return self._existing(spec)
+        except (Rejected, Broken):
+            self._forget_network(spec)
+            raise
         except Missing as error:
             self._images.forget(spec.image)
+            self._forget_network(spec)
             raise Broken(f"the image {image} is not on the engine") from error
         self._finish(container, spec)
         return mapping.observe_made(spec, scope, settings.address, self._clock.now_ms())
@@ -155,7 +159,9 @@ class Machines:
         record = self._engine.inspect(spec.name)
         if record is None:
             return None
-        self._require_ours(record, spec.contract)
+        if not self._owns(record, spec.contract):
+            self._forget_network(spec)
+            raise Rejected(f"the container {spec.name} exists and is not ours")
         status = record["State"]["Status"]
         if status in {"removing", "dead"}:
             raise TryLater(f"{spec.name} is being removed", after_s=2)
@@ -191,8 +197,13 @@ class Machines:
         except (NoCapacity, Broken):
             with contextlib.suppress(DriverError):
                 self._discard(container)
-                network.remove_network(self._engine, spec.name, self.platform, spec.contract)
+            self._forget_network(spec)
             raise
+
+    def _forget_network(self, spec: InstanceSpec) -> None:
+        """Remove the network of a machine that could not be made; the sweep gets what this misses."""
+        with contextlib.suppress(DriverError):
+            network.remove_network(self._engine, spec.name, self.platform, spec.contract)
 
     def _is_complete(self, container: str, attempt: str) -> bool:
         """Tell whether the secrets of this attempt were put in to the last file."""

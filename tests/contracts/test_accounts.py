@@ -45,9 +45,8 @@ def test_a_save_counts_the_version_and_a_stale_one_is_refused(held: Held) -> Non
 
 def test_links_come_back_in_order_and_a_taken_place_is_refused(held: Held) -> None:
     links = [Link(TENANT, seq, f"hash {seq}", "{}", 1_000) for seq in (1, 0)]
-    held.write(
-        lambda uow: (each(uow.accounts.add, [account()]), each(uow.accounts.add_link, links))
-    )
+    held.write(lambda uow: uow.accounts.add(account()))
+    held.write(lambda uow: each(uow.accounts.add_link, links))
     assert held.read(lambda uow: uow.accounts.links(TENANT)) == (links[1], links[0])
     with pytest.raises(AlreadyExists):
         held.write(lambda uow: uow.accounts.add_link(replace(links[0], hash="other")))
@@ -74,9 +73,8 @@ def test_devices_and_boxes_are_replaced_by_key(held: Held) -> None:
 
 def test_earlier_seeds_come_back_oldest_first(held: Held) -> None:
     seeds = [OldSeed(TENANT, gen, f"seed {gen}") for gen in (3, 2)]
-    held.write(
-        lambda uow: (each(uow.accounts.add, [account()]), each(uow.accounts.add_old_seed, seeds))
-    )
+    held.write(lambda uow: uow.accounts.add(account()))
+    held.write(lambda uow: each(uow.accounts.add_old_seed, seeds))
     assert held.read(lambda uow: uow.accounts.old_seeds(TENANT)) == (seeds[1], seeds[0])
 
 

@@ -78,7 +78,7 @@ def test_a_reader_beside_many_writers_misses_nothing(held: Held) -> None:
         reader = asyncio.create_task(follow())
         writes = [
             held.database.write(
-                lambda uow, n=n: each(  # type: ignore[misc]
+                lambda uow, n=n: each(
                     uow.outbox.append, [event(kind=f"{n}.{k}") for k in range(n % 3 + 1)]
                 )  # type: ignore[misc]
             )

@@ -29,12 +29,11 @@ class WrongSchema(Internal):
 
 def translated(error: BaseException) -> BaseException:
     """Return the error of ours that a driver's error means, or the error itself if it means none."""
-    if isinstance(error, DBAPIError) and error.orig is not None:
-        error = error.orig
-    if isinstance(error, sqlite3.Error):
-        return _of_sqlite(error)
-    if isinstance(error, psycopg.Error):
-        return _of_postgres(error)
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, sqlite3.Error):
+        return _of_sqlite(cause) or error
+    if isinstance(cause, psycopg.Error):
+        return _of_postgres(cause) or error
     return error
 
 
@@ -43,7 +42,7 @@ def wants_rerun(error: BaseException) -> bool:
     return isinstance(error, psycopg.Error) and error.sqlstate in _RERUN
 
 
-def _of_sqlite(error: sqlite3.Error) -> BaseException:
+def _of_sqlite(error: sqlite3.Error) -> DecentError | None:
     name: str = getattr(error, "sqlite_errorname", "") or ""
     text = str(error)
     if name in _TAKEN or BOOKED_BEFORE in text:
@@ -58,14 +57,14 @@ def _of_sqlite(error: sqlite3.Error) -> BaseException:
         return TryLater(f"the database file cannot be read or written ({name.lower()})")
     if isinstance(error, sqlite3.IntegrityError):
         return Internal(f"the database refused a row: {text}")
-    return error
+    return None
 
 
-def _of_postgres(error: psycopg.Error) -> DecentError | psycopg.Error:
+def _of_postgres(error: psycopg.Error) -> DecentError | None:
     state = error.sqlstate or ""
     name = error.diag.constraint_name or ""
     if state in _RERUN:
-        return error
+        return None
     if state == "23505":
         return AlreadyExists()
     if state == "23514" and name == FLOOR:
@@ -76,4 +75,4 @@ def _of_postgres(error: psycopg.Error) -> DecentError | psycopg.Error:
         return TryLater("the database cannot take this now; nothing was changed")
     if not state and isinstance(error, psycopg.OperationalError):
         return TryLater("the database cannot be reached")
-    return error
+    return None

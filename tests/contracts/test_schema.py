@@ -1,0 +1,160 @@
+"""The schema: made by migrations, the same as the metadata says, asserted at every start."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from decent_cloud.adapters.sql.engine import connect, migrate
+from decent_cloud.adapters.sql.errors import WrongSchema
+from decent_cloud.adapters.sql.guards import TRIGGERS
+from decent_cloud.adapters.sql.schema import MIGRATIONS, alembic_config, assert_schema, opened
+from decent_cloud.adapters.sql.session import Dialect
+from decent_cloud.adapters.sql.tables import metadata
+from decent_cloud.kernel.errors import Invalid, TryLater
+from tests.contracts.conftest import MASTER_KEY
+
+Run = Callable[[str], object]
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Give the address of an empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/decent.db"
+    return str(request.getfixturevalue("postgres_database")())
+
+
+def run(url: str, statement: str) -> None:
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection, connection:
+            connection.execute(statement)
+    else:
+        with psycopg.connect(url) as server:
+            server.execute(statement.encode())
+
+
+def test_migrations_make_what_the_metadata_says(url: str) -> None:
+    migrate(url)
+    with opened(url) as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+
+
+@pytest.mark.parametrize(
+    "dialect",
+    [Dialect.SQLITE, pytest.param(Dialect.POSTGRESQL, marks=pytest.mark.postgres)],
+)
+def test_the_checks_of_migrations_are_those_of_the_metadata(
+    dialect: Dialect, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    if dialect is Dialect.SQLITE:
+        migrated, created = (f"sqlite:///{tmp_path}/{name}.db" for name in ("one", "two"))
+    else:
+        make = request.getfixturevalue("postgres_database")
+        migrated, created = make(), make()
+    migrate(migrated)
+    with opened(created) as connection:
+        metadata.create_all(connection)
+    assert _checks(migrated, dialect) == _checks(created, dialect)
+    assert len(_checks(created, dialect)) > 20
+
+
+def _checks(url: str, dialect: Dialect) -> set[str]:
+    if dialect is Dialect.SQLITE:
+        question = (
+            "SELECT sql FROM sqlite_master WHERE type = 'table' AND name <> 'alembic_version'"
+        )
+    else:
+        question = (
+            "SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid)"
+            " FROM pg_constraint WHERE conrelid <> 0 AND conname !~ '^alembic'"
+        )
+    with opened(url) as connection:
+        return {" ".join(str(row[0]).split()) for row in connection.exec_driver_sql(question)}
+
+
+def test_a_second_migration_changes_nothing(url: str) -> None:
+    migrate(url)
+    migrate(url)
+    assert_schema(url)
+
+
+def test_an_empty_database_is_refused(url: str) -> None:
+    with pytest.raises(WrongSchema, match="empty"):
+        connect(url, MASTER_KEY)
+
+
+def test_a_database_of_another_time_is_refused(url: str) -> None:
+    migrate(url)
+    run(url, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(WrongSchema, match="9999"):
+        connect(url, MASTER_KEY)
+
+
+def test_a_lost_trigger_is_named(url: str) -> None:
+    migrate(url)
+    dialect = Dialect.SQLITE if url.startswith("sqlite") else Dialect.POSTGRESQL
+    for name in TRIGGERS[dialect]:
+        run(
+            url, f"DROP TRIGGER {name}" + (" ON transfers" if dialect is Dialect.POSTGRESQL else "")
+        )
+        with pytest.raises(WrongSchema, match=name):
+            assert_schema(url)
+
+
+@pytest.mark.postgres
+def test_a_trigger_that_is_switched_off_and_a_lost_check_are_named(
+    postgres_database: Callable[..., str],
+) -> None:
+    url = postgres_database("migrated", migrate)
+    run(url, "ALTER TABLE transfers DISABLE TRIGGER transfers_no_change")
+    run(url, "ALTER TABLE balances DROP CONSTRAINT ck_balances_floor")
+    with pytest.raises(WrongSchema, match=r"transfers_no_change.*ck_balances_floor"):
+        assert_schema(url)
+
+
+def test_a_table_built_anew_without_its_check_is_named(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/decent.db"
+    migrate(url)
+    run(url, "DROP TABLE balances")
+    run(url, "CREATE TABLE balances (account TEXT, asset TEXT, ck_balances_floor TEXT)")
+    with pytest.raises(WrongSchema, match="ck_balances_floor"):
+        assert_schema(url)
+
+
+def test_a_failed_step_leaves_no_trace(url: str, tmp_path: Path) -> None:
+    migrate(url)
+    run(url, "DELETE FROM alembic_version")
+    with pytest.raises(Exception, match="already exists"):
+        migrate(url)
+    with pytest.raises(WrongSchema, match="None"):
+        assert_schema(url)
+
+
+def test_a_new_step_can_be_started(tmp_path: Path) -> None:
+    config = alembic_config(f"sqlite:///{tmp_path}/decent.db")
+    config.set_main_option("version_locations", f"{MIGRATIONS}/versions:{tmp_path}")
+    config.set_main_option("path_separator", "os")
+    config.set_main_option("file_template", "m%%(rev)s_%%(slug)s")
+    command.revision(config, "add payouts", rev_id="0002", version_path=str(tmp_path))
+    written = (tmp_path / "m0002_add_payouts.py").read_text()
+    assert written.startswith('"""add payouts."""')
+    assert "down_revision = '0001'" in written
+    assert ScriptDirectory(str(MIGRATIONS)).get_current_head() == "0001"
+
+
+def test_a_key_of_the_wrong_length_and_an_absent_server_are_said(tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match="32 bytes"):
+        connect(f"sqlite:///{tmp_path}/decent.db", b"short")
+    with pytest.raises(TryLater, match="cannot be reached"):
+        connect("postgresql://nobody@127.0.0.1:1/none", MASTER_KEY)

@@ -6,10 +6,8 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,9 +16,9 @@ from decent_cloud.kernel import codec
 from decent_cloud.programs.server_settings import ServerSettings
 from devtools.agent_main import AgentSpec
 from devtools.killing import steps_in
+from devtools.nursery import nursery
 from devtools.server_main import ServerSpec
 
-ROOT = Path(__file__).resolve().parent.parent
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 30.0
 
@@ -50,59 +48,51 @@ def until(what: str, look: Callable[[], T | None], timeout_s: float = 20.0) -> T
 class Program:
     """One program, started any number of times one after another."""
 
+    kind = ""
+
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self.pid = 0
 
-    def launch(self, command: Sequence[str]) -> None:
+    def launch(self, spec: Path) -> None:
         """Start it; it must not run already."""
         if self.running:
             raise AssertionError(f"{self.name} runs already")
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+        self.pid = nursery().start(self.kind, spec, self.log)
 
     @property
     def running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return self.pid != 0 and nursery().status(self.pid) is None
 
     def kill(self) -> None:
         """End it as a crash does."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+        if self.running:
+            self._signal(signal.SIGKILL)
+            nursery().status(self.pid, STOP_TIMEOUT_S)
 
     def stop(self) -> int:
         """End it in order and return its exit status."""
-        if self._process is None:
-            return 0
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-        try:
-            return self._process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
+        if self.running:
+            self._signal(signal.SIGTERM)
+        status = nursery().status(self.pid, STOP_TIMEOUT_S)
+        if status is None:
             self.kill()
-            raise TookTooLong(f"{self.name} did not stop:\n{self.tail()}") from None
+            raise TookTooLong(f"{self.name} did not stop:\n{self.tail()}")
+        return status
 
     def freeze(self) -> None:
         """Let it hang as a machine without CPU does."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        if self._process is not None:
-            self._process.send_signal(signal.SIGCONT)
+        self._signal(signal.SIGCONT)
 
     def wait_killed(self, timeout_s: float = START_TIMEOUT_S) -> None:
         """Wait until its own hook has killed it."""
-        if self._process is None:
-            raise AssertionError(f"{self.name} was never started")
-        try:
-            status = self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            raise TookTooLong(f"{self.name} did not reach the step to die at") from None
+        status = nursery().status(self.pid, timeout_s)
+        if status is None:
+            raise TookTooLong(f"{self.name} did not reach the step to die at:\n{self.tail()}")
         if status != -signal.SIGKILL:
             raise ProgramEnded(f"{self.name} ended by itself ({status}):\n{self.tail()}")
 
@@ -116,9 +106,15 @@ class Program:
             return ""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
 
 class ServerProgram(Program):
     """The platform's server; its address and data stay the same over restarts."""
+
+    kind = "server"
 
     def __init__(
         self,
@@ -149,7 +145,7 @@ class ServerProgram(Program):
         )
         self._spec.write_bytes(codec.to_json(spec))
         self._ready.unlink(missing_ok=True)
-        self.launch([sys.executable, "-m", "devtools.server_main", str(self._spec)])
+        self.launch(self._spec)
         if wait:
             self.wait_ready(may_die=bool(kill_at))
 
@@ -169,6 +165,8 @@ class ServerProgram(Program):
 class AgentProgram(Program):
     """A provider's agent; its key and journal stay the same over restarts."""
 
+    kind = "agent"
+
     def __init__(self, folder: Path, settings: AgentSettings, clock: Path, name: str) -> None:
         super().__init__(name, folder)
         self.settings = settings
@@ -185,7 +183,7 @@ class AgentProgram(Program):
             kill_at=kill_at,
         )
         self._spec.write_bytes(codec.to_json(spec))
-        self.launch([sys.executable, "-m", "devtools.agent_main", str(self._spec)])
+        self.launch(self._spec)
 
     def steps(self) -> tuple[str, ...]:
         """Return every step that it passed, over all runs."""
@@ -197,9 +195,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def kill_quietly(pid: int) -> None:
-    """Kill a process that may be gone."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)

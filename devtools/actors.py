@@ -229,7 +229,7 @@ class Provider(Tenant):
         self.pool = self.new_pool(driver)
 
     def new_pool(self, driver: str) -> str:
-        body = CreatePool(name="main", driver=driver)
+        body = CreatePool(name=f"pool {secrets.token_hex(4)}", driver=driver)
         return self.api.write("POST", "/pools", PoolView, body).id
 
     def add_agent(

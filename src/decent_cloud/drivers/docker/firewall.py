@@ -16,7 +16,10 @@ from decent_cloud.drivers.contract import Broken, TryLater
 from decent_cloud.drivers.docker.mapping import BRIDGE_PREFIX
 
 TO_HOST, THROUGH_HOST = "DCX-INPUT", "DCX-FORWARD"
-_FROM_US = ("-i", f"{BRIDGE_PREFIX}+")
+_FROM_US = f"-i {BRIDGE_PREFIX}+"
+# Instances get no IPv6 address; this is a second lock.
+_IPV6 = (f"INPUT {_FROM_US} -j DROP", f"FORWARD {_FROM_US} -j DROP")
+_OURS = (f"-A {TO_HOST} ", f"-A {THROUGH_HOST} ")
 _TIMEOUT_S = 15
 _ANSWERS = "-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN"
 
@@ -27,7 +30,6 @@ class Firewall:
     def __init__(self, deny_networks: Sequence[str]) -> None:
         self._deny_networks = tuple(deny_networks)
         self._lock = threading.Lock()
-        self._filled = False
 
     def why_not(self) -> str:
         """Return why rules can't be set here; empty if they can."""
@@ -42,81 +44,66 @@ class Firewall:
         if reason := self.why_not():
             raise Broken(f"instances cannot be isolated: {reason}")
         with self._lock:
-            hooks = self._hooks()
-            if self._filled and all(_holds(each) for each in hooks):
-                return
-            self._fill()
-            for each in hooks:
-                if not _holds(each):
-                    _run(["iptables", "-w", "10", "-I", *each])
-            self._block_ipv6()
-            self._filled = True
+            present = _rules("iptables")
+            ours = [each for each in present if each.startswith(_OURS)]
+            if sorted(ours, key=_chain) != sorted(self._chains(), key=_chain):
+                self._fill()
+            for each in _hooks(present):
+                if f"-A {each}" not in present:
+                    _run(["iptables", "-w", "10", "-I", *each.split()])
+            if shutil.which("ip6tables"):
+                present = _rules("ip6tables")
+                for each in _IPV6:
+                    if f"-A {each}" not in present:
+                        _run(["ip6tables", "-w", "10", "-I", *each.split()])
 
     def remove(self) -> None:
         """Take the rules out again."""
         with self._lock:
-            self._filled = False
-            for each in (*self._hooks(), ("FORWARD", *_FROM_US, "-j", THROUGH_HOST)):
-                while _holds(each):
-                    _run(["iptables", "-w", "10", "-D", *each])
+            for program in ("iptables", "ip6tables"):
+                for each in _rules(program) if shutil.which(program) else ():
+                    if f"-i {BRIDGE_PREFIX}+" in each:
+                        _run([program, "-w", "10", "-D", *each.split()[1:]])
+            present = _rules("iptables")
             for chain in (TO_HOST, THROUGH_HOST):
-                if _exists(chain):
+                if f"-N {chain}" in present:
                     _run(["iptables", "-w", "10", "-F", chain])
                     _run(["iptables", "-w", "10", "-X", chain])
-            for name in ("INPUT", "FORWARD"):
-                rule = (name, *_FROM_US, "-j", "DROP")
-                while shutil.which("ip6tables") and _holds(rule, "ip6tables"):
-                    _run(["ip6tables", "-w", "10", "-D", *rule])
 
-    def _hooks(self) -> list[tuple[str, ...]]:
-        """Return where our chains are entered; the engine keeps DOCKER-USER first and untouched."""
-        forward = "DOCKER-USER" if _exists("DOCKER-USER") else "FORWARD"
-        return [("INPUT", *_FROM_US, "-j", TO_HOST), (forward, *_FROM_US, "-j", THROUGH_HOST)]
-
-    def _fill(self) -> None:
-        """Write both chains anew in one step, so that there is no moment without them."""
+    def _chains(self) -> list[str]:
+        """Return what our two chains hold, as `iptables -S` lists it."""
         denied = [f"-A {THROUGH_HOST} -d {each} -j DROP" for each in self._deny_networks]
-        lines = [
-            "*filter",
-            f":{TO_HOST} - [0:0]",
-            f":{THROUGH_HOST} - [0:0]",
-            f"-A {TO_HOST} {_ANSWERS}",
-            f"-A {TO_HOST} -j DROP",
+        return [
             f"-A {THROUGH_HOST} {_ANSWERS}",
             f"-A {THROUGH_HOST} -o {BRIDGE_PREFIX}+ -j DROP",
             *denied,
-            "COMMIT",
+            f"-A {TO_HOST} {_ANSWERS}",
+            f"-A {TO_HOST} -j DROP",
         ]
+
+    def _fill(self) -> None:
+        """Write both chains anew in one step, so that there is no moment without them."""
+        heads = [f":{TO_HOST} - [0:0]", f":{THROUGH_HOST} - [0:0]"]
+        lines = ["*filter", *heads, *self._chains(), "COMMIT"]
         _run(["iptables-restore", "--noflush", "-w", "10"], "\n".join(lines) + "\n")
 
-    def _block_ipv6(self) -> None:
-        """Drop all IPv6 from instances: they get no address, so this is a second lock."""
-        if shutil.which("ip6tables") is None:
-            return
-        for name in ("INPUT", "FORWARD"):
-            rule = (name, *_FROM_US, "-j", "DROP")
-            if not _holds(rule, "ip6tables"):
-                _run(["ip6tables", "-w", "10", "-I", *rule])
+
+def _hooks(present: Sequence[str]) -> tuple[str, str]:
+    """Return where our chains are entered; the engine keeps DOCKER-USER first and untouched."""
+    forward = "DOCKER-USER" if "-N DOCKER-USER" in present else "FORWARD"
+    return f"INPUT {_FROM_US} -j {TO_HOST}", f"{forward} {_FROM_US} -j {THROUGH_HOST}"
 
 
-def _holds(rule: Sequence[str], program: str = "iptables") -> bool:
-    return _status([program, "-w", "10", "-C", *rule]) == 0
+def _chain(rule: str) -> str:
+    return rule.split()[1]
 
 
-def _exists(chain: str) -> bool:
-    return _status(["iptables", "-w", "10", "-S", chain, "1"]) == 0
+def _rules(program: str) -> list[str]:
+    """List the filter table's chains and rules."""
+    return _run([program, "-w", "10", "-S"]).splitlines()
 
 
-def _status(command: Sequence[str]) -> int:
-    try:
-        return subprocess.run(
-            command, check=False, capture_output=True, timeout=_TIMEOUT_S
-        ).returncode
-    except subprocess.TimeoutExpired as error:
-        raise TryLater("the host's firewall does not answer") from error
-
-
-def _run(command: Sequence[str], text: str = "") -> None:
+def _run(command: Sequence[str], text: str = "") -> str:
     try:
         done = subprocess.run(
             command, input=text, check=False, capture_output=True, text=True, timeout=_TIMEOUT_S
@@ -125,3 +112,4 @@ def _run(command: Sequence[str], text: str = "") -> None:
         raise TryLater("the host's firewall does not answer") from error
     if done.returncode:
         raise Broken(f"{command[0]} failed: {done.stderr.strip()[:300]}")
+    return done.stdout

@@ -1,0 +1,38 @@
+"""The `decent` program: the commands of `cli`, and those that run on the server's host."""
+
+from __future__ import annotations
+
+import click
+
+from decent_cloud.cli.lazy import Promise
+from decent_cloud.cli.root import cli
+
+
+def _serve() -> click.Command:
+    from decent_cloud.programs.cli_server import serve
+
+    return serve
+
+
+def _admin() -> click.Command:
+    from decent_cloud.cli.admin import group
+    from decent_cloud.programs.cli_server import grant
+
+    if "grant" not in group.commands:
+        group.add_command(grant)
+    return group
+
+
+cli.promises = {
+    **cli.promises,
+    "admin": Promise("Prove the books; grant admin rights.", _admin),
+    "serve": Promise("Run the platform's server.", _serve),
+}
+
+
+def main() -> None:
+    """Run the command line."""
+    cli.main(prog_name="decent")
+
+
+__all__ = ["cli", "main"]

@@ -114,6 +114,9 @@ def test_lists_are_newest_first_and_of_one_party(held: Held) -> None:
     assert [row.id for row in pool] == ["c2", "c3"]
     assert held.read(lambda uow: uow.contracts.of_pool(PoolId("w9"), states)) == ()
     assert held.read(lambda uow: uow.contracts.unpaid_of(TENANT)) == 1
+    counts = held.read(lambda uow: uow.contracts.count_by_state())
+    assert sum(counts.values()) == 3
+    assert counts[ContractState.REQUESTED] == 1
     assert held.read(lambda uow: uow.contracts.between(PROVIDER, STRANGER))
     assert not held.read(lambda uow: uow.contracts.between(TENANT, STRANGER))
 

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 UNITS = 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("acknowledged", [1, 40, 120])
 def test_a_killed_process_loses_nothing_it_acknowledged(sql: Held, acknowledged: int) -> None:
     command = [sys.executable, "-m", "tests.contracts.booking_process", sql.url, str(UNITS)]

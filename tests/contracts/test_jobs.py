@@ -111,6 +111,8 @@ def test_the_dead_are_kept_and_the_done_are_dropped(held: Held) -> None:
         job("ready", 100),
     ]
     held.write(lambda uow: each(uow.jobs.add, rows))
+    counts = held.read(lambda uow: uow.jobs.count_by_state())
+    assert counts == {JobState.DEAD: 2, JobState.DONE: 2, JobState.READY: 1}
     assert [row.key for row in held.read(lambda uow: uow.jobs.dead(9))] == ["dead 2", "dead 1"]
     assert held.write(lambda uow: uow.jobs.drop_done(200)) == 1
     assert held.read(lambda uow: uow.jobs.get("done 2")) is not None

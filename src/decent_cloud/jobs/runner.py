@@ -69,9 +69,11 @@ class Runner:
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._next_ms: int | None = None
+        self._loop: asyncio.Task[object] | None = None
 
     async def run(self) -> None:
         """Work until `stop`."""
+        self._loop = asyncio.current_task()
         listener = self._db.listen(Topic.JOBS)
         stopping = asyncio.create_task(self._stopping.wait())
         stopping.add_done_callback(lambda _: listener.close())
@@ -90,6 +92,8 @@ class Runner:
     async def stop(self, timeout_s: float = STOP_S) -> None:
         """Claim no more, let running steps finish, cut off what takes longer; its lease runs out."""
         self._stopping.set()
+        if self._loop is not None:  # what it is just claiming is still run
+            await asyncio.wait((self._loop,), timeout=timeout_s)
         running = set(self._running)
         if not running:
             return

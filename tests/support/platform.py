@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import structlog
 import uvicorn
 
 from decent_cloud.app.ports.unit_of_work import UnitOfWork
@@ -17,6 +19,12 @@ from decent_cloud.programs.server import Ports, Server, build, grant_admin, list
 from decent_cloud.programs.server_settings import ServerSettings
 
 T = TypeVar("T")
+
+# Tests that fail show what was asked of the server, not a page of local variables.
+structlog.configure(
+    processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
+    wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from decent_cloud.http.call import Call
 from decent_cloud.http.metrics import Metrics, token_fits
 from decent_cloud.kernel.codec import Answer
 from decent_cloud.kernel.errors import DecentError, Forbidden, TryLater
+from decent_cloud.kernel.status import ContractState, JobState
 
 
 class Health(Answer, frozen=True):
@@ -61,7 +62,17 @@ async def metrics(call: NamedDependency[Call], request: Request[Any, Any, Any]) 
         allowed = is_loopback(call.client)
     if not allowed:
         raise Forbidden("metrics are shown on loopback, or with the token of `metrics_token`")
+    edge.metrics.set_records(await call.read(_counts))
     return Response(edge.metrics.text(), media_type=Metrics.content_type)
+
+
+def _counts(uow: UnitOfWork) -> dict[tuple[str, str], int]:
+    """Count contracts and jobs, every state named, so that a graph starts at 0."""
+    contracts, jobs = uow.contracts.count_by_state(), uow.jobs.count_by_state()
+    return {
+        **{("contract", state.value): contracts.get(state, 0) for state in ContractState},
+        **{("job", state.value): jobs.get(state, 0) for state in JobState},
+    }
 
 
 def _write_and_look(uow: UnitOfWork) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 from decent_cloud.adapters.memory.tables import Journal, Table, newest_first
@@ -71,6 +72,9 @@ class MemoryContracts:
     def unpaid_of(self, tenant: AccountId) -> int:
         mine = (row for row in self._contracts if row.tenant == tenant)
         return sum(row.state is ContractState.REQUESTED for row in mine)
+
+    def count_by_state(self) -> dict[ContractState, int]:
+        return Counter(row.state for row in self._contracts)
 
     def due(self, now_ms: int, limit: int) -> tuple[Contract, ...]:
         found = (row for row in self._contracts if 0 < row.deadline_ms <= now_ms)

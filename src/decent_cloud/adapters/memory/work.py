@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 from decent_cloud.adapters.memory.tables import Journal, Table
@@ -66,6 +67,9 @@ class MemoryJobs:
         found = [job for job in self._jobs if job.state is JobState.DEAD]
         found.sort(key=lambda job: (job.run_at_ms, job.id), reverse=True)
         return tuple(found[:limit])
+
+    def count_by_state(self) -> dict[JobState, int]:
+        return Counter(job.state for job in self._jobs)
 
     def drop_done(self, before_ms: int) -> int:
         return self._jobs.remove_where(

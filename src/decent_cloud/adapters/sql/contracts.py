@@ -78,6 +78,10 @@ class SqlContracts:
         sql = "SELECT count(*) FROM contracts WHERE tenant = :t AND state = 'requested'"
         return self._session.number(sql, {"t": tenant})
 
+    def count_by_state(self) -> dict[ContractState, int]:
+        rows = self._session.rows("SELECT state, count(*) FROM contracts GROUP BY state", {})
+        return {ContractState(state): int(count) for state, count in rows}
+
     def due(self, now_ms: int, limit: int) -> tuple[Contract, ...]:
         tail = "WHERE deadline_ms > 0 AND deadline_ms <= :now ORDER BY deadline_ms, id LIMIT :limit"
         return _CONTRACTS.all(self._session, tail, {"now": now_ms, "limit": limit})

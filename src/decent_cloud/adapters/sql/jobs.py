@@ -7,6 +7,7 @@ from decent_cloud.adapters.sql.session import Session
 from decent_cloud.app.ports.jobs import Job
 from decent_cloud.app.ports.unit_of_work import Topic
 from decent_cloud.kernel.errors import StaleVersion
+from decent_cloud.kernel.status import JobState
 
 _JOBS = Rows(Job, "jobs", ("id",))
 
@@ -85,6 +86,10 @@ class SqlJobs:
     def dead(self, limit: int) -> tuple[Job, ...]:
         tail = "WHERE state = 'dead' ORDER BY run_at_ms DESC, id DESC LIMIT :limit"
         return _JOBS.all(self._session, tail, {"limit": limit})
+
+    def count_by_state(self) -> dict[JobState, int]:
+        rows = self._session.rows("SELECT state, count(*) FROM jobs GROUP BY state", {})
+        return {JobState(state): int(count) for state, count in rows}
 
     def drop_done(self, before_ms: int) -> int:
         sql = "DELETE FROM jobs WHERE state = 'done' AND run_at_ms < :before"

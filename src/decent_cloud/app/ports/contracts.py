@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from decent_cloud.domain.contracts.contract import Contract, HistoryRow, SealedCredential, Term
@@ -55,6 +56,10 @@ class Contracts(Protocol):
 
     def unpaid_of(self, tenant: AccountId) -> int:
         """Count the tenant's contracts in `requested`."""
+        ...
+
+    def count_by_state(self) -> Mapping[ContractState, int]:
+        """Count all contracts; states that none is in may be missing."""
         ...
 
     def due(self, now_ms: int, limit: int) -> tuple[Contract, ...]:

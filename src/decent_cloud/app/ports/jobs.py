@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -60,6 +61,10 @@ class Jobs(Protocol):
 
     def dead(self, limit: int) -> tuple[Job, ...]:
         """Return jobs that gave up, newest first."""
+        ...
+
+    def count_by_state(self) -> Mapping[JobState, int]:
+        """Count all jobs; states that none is in may be missing."""
         ...
 
     def drop_done(self, before_ms: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from decent_cloud.adapters.memory.database import MemoryDatabase
@@ -416,3 +418,18 @@ def test_a_payment_is_watched_until_nothing_can_change_it(rentals: Rentals) -> N
     other = rentals.charge(rentals.order(), ChargeState.FAILED)
     rentals.write(lambda uow: payments.watch(uow, other, rentals.now_ms))
     assert rentals.read(lambda uow: uow.jobs.get(f"payment.watch:{other.id}")) is None
+
+
+def test_a_payment_without_its_contract_is_an_error(rentals: Rentals) -> None:
+    id_ = rentals.order()
+    stray = replace(rentals.payments(id_)[0], contract=ContractId("c9"))
+    with pytest.raises(Internal):
+        rentals.write(lambda uow: payments.expire(uow, stray, rentals.now_ms))
+
+
+def test_a_charge_of_nothing_is_a_mismatch_that_leaves_nothing_to_return(rentals: Rentals) -> None:
+    id_ = rentals.order()
+    payment = rentals.charge(id_, received=Money(0, Asset.USD))
+    rentals.write(lambda uow: payments.decide_review(uow, SYSTEM, payment.id, False, 1))
+    assert rentals.payments(id_)[0].state is PaymentState.RETURNED
+    assert rentals.refunds(id_) == ()

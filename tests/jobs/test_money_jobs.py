@@ -11,13 +11,17 @@ import pytest
 from decent_cloud.adapters.processors.sandbox.processor import SandboxProcessor
 from decent_cloud.adapters.processors.sandbox.world import Effect, Verb, World, break_next
 from decent_cloud.app import payments
+from decent_cloud.app.ports.jobs import Job
+from decent_cloud.app.ports.processors import Charge, Processor, SentRefund, SentState
 from decent_cloud.domain.contracts.lifecycle import ContractEvent
 from decent_cloud.jobs.payments import CollectPayment, WatchPayment, deadlines
 from decent_cloud.jobs.refunds import SendRefund
 from decent_cloud.jobs.releases import SweepReleases, hourly
 from decent_cloud.jobs.runner import Runner
 from decent_cloud.kernel.clock import HOUR_MS, MINUTE_MS
-from decent_cloud.kernel.ids import ContractId
+from decent_cloud.kernel.codec import to_json
+from decent_cloud.kernel.ids import ContractId, JobId
+from decent_cloud.kernel.money import Money
 from decent_cloud.kernel.status import (
     ContractState,
     JobState,
@@ -315,3 +319,94 @@ def test_a_finished_job_stays_finished(platform: Platform) -> None:
     job = platform.rentals.read(lambda uow: uow.jobs.get(f"payment.collect:{id_}.1.p1"))
     assert job is not None
     assert job.state is JobState.DONE
+
+
+class SlowRail:
+    """A processor whose refunds take time, as bank transfers do."""
+
+    name = "sandbox"
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.state = SentState.PENDING
+
+    async def charge(self, key: str, instrument: str, amount: Money) -> Charge:
+        raise NotImplementedError
+
+    async def read_charge(self, key: str) -> Charge | None:
+        raise NotImplementedError
+
+    async def refund(self, key: str, charge: str, amount: Money) -> SentRefund:
+        self.asked.append(key)
+        return SentRefund("re_1", self.state)
+
+    async def read_refund(self, key: str) -> SentRefund | None:
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        return None
+
+
+def send_refunds(rentals: Rentals, processors: dict[str, Processor]) -> None:
+    @dataclass
+    class Watch:
+        def now_ms(self) -> int:
+            return rentals.now_ms
+
+    async def run() -> None:
+        await Runner(rentals.db, Watch(), (SendRefund(processors),), (), "w").run_due()
+
+    asyncio.run(run())
+
+
+def cancelled(rentals: Rentals) -> ContractId:
+    id_ = rentals.active()
+    rentals.step(id_, ContractEvent.CANCELLED)
+    return id_
+
+
+def test_a_slow_rail_is_asked_again_under_the_same_key_and_alarms_when_too_slow() -> None:
+    rentals, rail = Rentals(), SlowRail()
+    id_ = cancelled(rentals)
+    for hours in (0, 1, 1, 24 * 8):
+        rentals.pass_hours(hours)
+        send_refunds(rentals, {"sandbox": rail})
+    assert len(rail.asked) >= 4
+    assert set(rail.asked) == {f"refund.send:{id_}.1.p1.r1:1:ask"}
+    assert rentals.refunds(id_)[0].state is RefundState.SENT
+    alarms = rentals.read(lambda uow: uow.outbox.read_stream("platform/alarms", 0, 10))
+    assert [event.kind for event in alarms] == ["alarm"]
+    rail.state = SentState.SUCCEEDED
+    rentals.pass_hours(2)
+    send_refunds(rentals, {"sandbox": rail})
+    assert rentals.refunds(id_)[0].state is RefundState.CONFIRMED
+
+
+def test_a_refund_waits_for_a_processor_that_is_not_set_up() -> None:
+    rentals = Rentals()
+    id_ = cancelled(rentals)
+    send_refunds(rentals, {})
+    assert rentals.refunds(id_)[0].state is RefundState.SENT
+    rail = SlowRail()
+    rail.state = SentState.SUCCEEDED
+    rentals.pass_hours(1)
+    send_refunds(rentals, {"sandbox": rail})
+    assert rentals.refunds(id_)[0].state is RefundState.CONFIRMED
+
+
+@pytest.mark.parametrize("step", ["", "ask"])
+def test_the_job_of_an_attempt_that_is_over_sends_nothing(step: str) -> None:
+    rentals, rail = Rentals(), SlowRail()
+    id_ = cancelled(rentals)
+    rail.state = SentState.SUCCEEDED
+    send_refunds(rentals, {"sandbox": rail})
+    asked = list(rail.asked)
+    data = to_json({"refund": f"{id_}.1.p1.r1", "attempt": 1}).decode()
+    again = Job(JobId("again"), "refund.send", "again", rentals.now_ms, data, step=step)
+    rentals.write(lambda uow: uow.jobs.add(again))
+    send_refunds(rentals, {"sandbox": rail})
+    job = rentals.read(lambda uow: uow.jobs.get("again"))
+    assert job is not None
+    assert job.state is JobState.DONE
+    assert rail.asked == asked
+    assert rentals.refunds(id_)[0].attempts == 1

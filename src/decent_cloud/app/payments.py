@@ -92,12 +92,12 @@ def apply_charge(uow: UnitOfWork, payment_id: PaymentId, charge: Charge, now_ms:
     Errors: Internal if the processor now names another charge than before.
     """
     payment = get(uow, payment_id)
-    if payment.external and payment.external != charge.external:
+    if payment.external and charge.external not in {payment.external, ""}:
         raise Internal("one payment, two charges", payment=payment_id, charge=charge.external)
     events = _events(uow, payment, charge)
     if not events and (payment.external or not charge.external):
         return payment
-    known = replace(payment, external=charge.external)
+    known = replace(payment, external=charge.external or payment.external)
     actor = f"processor/{payment.processor}"
     return advance(uow, known, events, now_ms, actor, charge.received, charge.detail)
 

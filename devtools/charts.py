@@ -65,7 +65,7 @@ def document(
 def index() -> str:
     """Return the list of lifecycles."""
     rows = [
-        (f"[{one.name}]({one.name}.md)", str(len(list(one.states))), str(len(one.table)))
+        (f"[{one.name}]({one.name}.md)", str(len(one.states.__members__)), str(len(one.table)))
         for one, _, _ in CHARTS
     ]
     head = "# Lifecycles\n\nDrawn from the code; `python -m devtools.charts` writes them anew."

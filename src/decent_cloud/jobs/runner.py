@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import structlog
 
 from decent_cloud.app.ports.jobs import Job
-from decent_cloud.app.ports.unit_of_work import Database, Topic, UnitOfWork
+from decent_cloud.app.ports.unit_of_work import Database, Listener, Topic, UnitOfWork
 from decent_cloud.jobs.handler import Cron, Handler, Hook, Step
 from decent_cloud.kernel.clock import MINUTE_MS, SECOND_MS, Clock
 from decent_cloud.kernel.errors import DecentError, Internal, Kind, StaleVersion
@@ -83,8 +84,9 @@ class Runner:
                     await self._turn()
                 except Exception:  # noqa: BLE001 - the loop's edge
                     _log.exception("jobs.turn_failed", owner=self._owner)
-                    await asyncio.sleep(POLL_S)
-                await listener.wait(self._sleep_s())
+                    await asyncio.wait((stopping,), timeout=POLL_S)
+                    continue
+                await self._rest(listener, stopping)
         finally:
             stopping.cancel()
             listener.close()
@@ -155,10 +157,17 @@ class Runner:
         await self._db.write(once)
         self._on_step(f"{cron.name}:cron:after")
 
+    async def _rest(self, listener: Listener, stopping: asyncio.Task[Literal[True]]) -> None:
+        """Wait until something can be done: a commit, the next due time, or room for one more job."""
+        if len(self._running) < MOST_AT_ONCE:
+            await listener.wait(self._sleep_s())
+        else:
+            full = {stopping, *self._running}
+            await asyncio.wait(full, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
+
     def _sleep_s(self) -> float:
-        """Return how long nothing is due; a full house is left by a finished job's commit."""
         dues = list(self._cron_due_ms.values())
-        if self._next_ms is not None and len(self._running) < MOST_AT_ONCE:
+        if self._next_ms is not None:
             dues.append(self._next_ms)
         wait_ms = min(dues, default=self._clock.now_ms() + MINUTE_MS) - self._clock.now_ms()
         return min(POLL_S, max(0, wait_ms) / 1_000)

@@ -185,6 +185,21 @@ MAKING: list[tuple[str, dict[str, Any], Do | None]] = [
         Do.CREATE,
     ),
     (
+        "and not before the back-off ends",
+        {
+            "want": want(),
+            "instance": instance(
+                Stage.STARTED,
+                create_called_ms=NOW - 10_000,
+                empties=2,
+                create_after_ms=NOW + 1,
+            ),
+            "lease_held": True,
+            "secrets_held": True,
+        },
+        None,
+    ),
+    (
         "and without secrets new ones come first",
         {
             "want": want(),

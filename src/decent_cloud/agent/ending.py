@@ -7,7 +7,7 @@ from dataclasses import replace
 from decent_cloud.agent import steps
 from decent_cloud.agent.backend import alive, same
 from decent_cloud.agent.making import Making
-from decent_cloud.agent.plan import Step
+from decent_cloud.agent.plan import Step, passed
 from decent_cloud.agent.records import Instance, Stage
 from decent_cloud.agent.work import Work
 from decent_cloud.drivers.contract import Observation, TryLater
@@ -66,7 +66,7 @@ class Ending:
             w.move(replace(instance, handle=here[0].handle, scope=here[0].scope), instance.stage)
             w.on_step(steps.HANDLE_JOURNALLED)
             return
-        since_ms = w.now_ms() - instance.create_called_ms
+        since_ms = abs(w.now_ms() - instance.create_called_ms)
         pause_ms = max(50, min(2_000, w.settings.read_lag_ms - since_ms, 1 + since_ms))
         if found:  # on its way out: not gone yet
             w.wait(instance, _POLL_MS)
@@ -100,7 +100,7 @@ class Ending:
             w.gone(instance, "removed")
         elif not instance.absent_since_ms:
             w.move(replace(instance, absent_since_ms=w.now_ms()), instance.stage)
-        elif w.now_ms() - instance.absent_since_ms >= w.settings.read_lag_ms:
+        elif passed(instance.absent_since_ms, w.settings.read_lag_ms, w.now_ms()):
             w.gone(instance, "the machine is gone and we did not remove it")
         else:
             w.wait(instance, w.settings.read_lag_ms)
@@ -177,7 +177,7 @@ class Ending:
         else:
             seen = w.backend.destroy(instance.handle, contract)
         if seen.state is not Observed.ABSENT:
-            w.wait(instance, min(_POLL_MS, 100 + (w.now_ms() - instance.updated_at_ms) // 4))
+            w.wait(instance, min(_POLL_MS, 100 + abs(w.now_ms() - instance.updated_at_ms) // 4))
             return
         if seen.scope != instance.scope:
             w.alarm(ALARM_OTHER_SCOPE, f"another backend answers for {contract}")

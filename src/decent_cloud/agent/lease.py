@@ -60,7 +60,7 @@ class LeaseKeeper:
             due = [
                 (contract, fence)
                 for contract, (fence, renewed_ms) in self._held.items()
-                if now_ms - renewed_ms >= self._renew_s * 1_000
+                if abs(now_ms - renewed_ms) >= self._renew_s * 1_000
             ]
         for contract, fence in due:
             self._renew(contract, fence)

@@ -38,6 +38,7 @@ from decent_cloud.wire.v1.assignments import (
     TakeLease,
 )
 
+LOOK_AGAIN_MS = 100
 _USER_SETTING = "user"
 _DEFINITE: tuple[tuple[type[DriverError], ProvisionFailure], ...] = (
     (Rejected, ProvisionFailure.REJECTED),
@@ -200,7 +201,9 @@ class Making:
             self._create_failed(instance, error)
             return
         if not alive([seen]):
-            raise TryLater("a machine of this name is still being removed", after_s=2)
+            doubt = TryLater("a machine of this name is still being removed", after_s=2)
+            self._create_failed(instance, doubt)
+            return
         self.adopt(instance, [seen])
 
     def _create_failed(self, instance: Instance, error: DriverError) -> None:
@@ -215,8 +218,16 @@ class Making:
                 w.keeper.drop(instance.contract)
                 w.fail(instance, reason, error.message)
                 return
-        w.journal.commit(Change(replace(instance, empties=1)))
-        raise error
+        # What happened is not known: look again soon, and call again only when it is.
+        failures = instance.create_failures + 1
+        doubtful = replace(
+            instance,
+            empties=1,
+            create_failures=failures,
+            create_after_ms=w.now_ms() + w.backoff.pause_ms(failures, error),
+            last_error=f"{error.code}: {error.message}"[:300],
+        )
+        w.wait(doubtful, LOOK_AGAIN_MS)
 
     def adopt(self, instance: Instance, found: Sequence[Observation]) -> None:
         """Take the contract's machine as ours: the journalled one, else of a known attempt, else the oldest.
@@ -308,7 +319,7 @@ class Making:
         if seen.state is Observed.RUNNING:
             self.provisioned(instance, seen)
             return
-        age_ms = w.now_ms() - instance.created_at_ms
+        age_ms = abs(w.now_ms() - instance.created_at_ms)
         if seen.state is Observed.STOPPED and w.backend.can_stop and instance.handle is not None:
             w.backend.start(instance.handle, instance.contract)
         if seen.state is Observed.ABSENT and age_ms > w.settings.read_lag_ms:

@@ -23,6 +23,7 @@ SILENT_DESTROY_RENEWING_MS = 30 * DAY_MS
 TAKE_OVER_MS = 15 * MINUTE_MS  # as the platform has it: a slow create may still be under way
 NEVER_MS = 2**62
 _BEGUN = frozenset({AssignmentState.CREATE_STARTED, AssignmentState.BOUND})
+LONGEST_PAUSE_MS = 2 * HOUR_MS
 FULL_PAUSE_MS = 50  # before those are looked at that did not fit into a pass
 
 
@@ -108,11 +109,21 @@ class Situation:
     report_due_ms: int | None = None  # when the next kept report may be sent; None = there is none
 
 
+def due(next_ms: int, now_ms: int) -> bool:
+    """Whether a pause is over; one that is longer than any we make comes of a clock that was set back."""
+    return now_ms >= next_ms or next_ms - now_ms > LONGEST_PAUSE_MS
+
+
+def passed(since_ms: int, pause_ms: int, now_ms: int) -> bool:
+    """Whether that long has passed; also if `since` lies ahead, which it can't unless a clock was set back."""
+    return not 0 <= now_ms - since_ms < pause_ms
+
+
 def next_step(s: Situation) -> Step | Rest:
     """Return the one next step for a contract, or until when there is none."""
     if s.standing in {Standing.UNKNOWN, Standing.DISTRUSTED}:
         return Rest()
-    if s.report_due_ms is not None and s.now_ms >= s.report_due_ms:
+    if s.report_due_ms is not None and due(s.report_due_ms, s.now_ms):
         return Step(Do.SEND_REPORTS)
     rested = _backing_off(s)
     if rested is not None:
@@ -171,7 +182,7 @@ _URGENCY = {
 def _backing_off(s: Situation) -> Rest | None:
     """Rest after a failure; a change of what is wanted ends the pause."""
     i = s.instance
-    if i is None or s.now_ms >= i.next_try_ms:
+    if i is None or due(i.next_try_ms, s.now_ms):
         return None
     wanted = s.want.desired.value if s.want else ""
     if i.retry_for != wanted:
@@ -240,12 +251,14 @@ def _started(s: Situation, i: Instance) -> Step | Rest:
         return Step(Do.INSPECT)
     if i.create_called_ms and not _surely_empty(s, i):
         return Step(Do.LOOK_UP)
+    if not due(i.create_after_ms, s.now_ms):
+        return Rest(i.create_after_ms)
     return Step(Do.CREATE if s.secrets_held else Do.PREPARE)
 
 
 def _surely_empty(s: Situation, i: Instance) -> bool:
     """Two empty look-ups, the second after the backend's read lag."""
-    return i.empties >= 2 and s.now_ms >= i.create_called_ms + s.us.read_lag_ms
+    return i.empties >= 2 and passed(i.create_called_ms, s.us.read_lag_ms, s.now_ms)
 
 
 def _bound(s: Situation, i: Instance) -> Step | Rest:
@@ -263,8 +276,9 @@ def _vanished(s: Situation, i: Instance) -> Step | Rest:
         return Step(Do.INSPECT, "seen again")
     if not i.absent_since_ms:
         return Step(Do.INSPECT, "not seen")
-    again_ms = i.absent_since_ms + s.us.read_lag_ms
-    return Step(Do.INSPECT, "still not seen") if s.now_ms >= again_ms else Rest(again_ms)
+    if passed(i.absent_since_ms, s.us.read_lag_ms, s.now_ms):
+        return Step(Do.INSPECT, "still not seen")
+    return Rest(i.absent_since_ms + s.us.read_lag_ms)
 
 
 def _health(s: Situation, i: Instance) -> Step | Rest:

@@ -76,6 +76,8 @@ class Instance:
     fence: int = 0
     attempt: str = ""
     create_called_ms: int = 0
+    create_failures: int = 0
+    create_after_ms: int = 0  # no further create call before
     created_at_ms: int = 0
     empties: int = 0
     scope: str = ""

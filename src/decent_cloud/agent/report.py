@@ -10,6 +10,7 @@ import structlog
 from decent_cloud.agent import steps
 from decent_cloud.agent.backoff import Backoff
 from decent_cloud.agent.journal import Journal
+from decent_cloud.agent.plan import due
 from decent_cloud.agent.records import Report
 from decent_cloud.client.agents import AgentApi
 from decent_cloud.kernel import codec
@@ -52,7 +53,7 @@ class Reporter:
         `acknowledge` and `refuse` journal what follows from the answer, the report's end included.
         """
         for report in self._open(contract):
-            if now_ms < report.next_try_ms:
+            if not due(report.next_try_ms, now_ms):
                 return
             body: ProvisioningReport = codec.from_json(report.body, ProvisioningReport)  # type: ignore[arg-type]
             self._on_step(steps.REPORT_SENT)

@@ -14,6 +14,7 @@ import pytest
 from decent_cloud.drivers.contract import (
     AuthFailed,
     Broken,
+    Handle,
     Limit,
     NoCapacity,
     Rejected,
@@ -42,6 +43,13 @@ def _leaks_end_here() -> Iterator[None]:
 def rig(docker_engine: Engine) -> Iterator[DockerRig]:
     with docker_rig(docker_engine.url) as made:
         yield made
+
+
+class Later(SystemClock):
+    """An hour from now."""
+
+    def now_ms(self) -> int:
+        return super().now_ms() + HOUR_MS
 
 
 class TestDockerDriver(DriverSuite):
@@ -100,8 +108,9 @@ def test_a_machine_without_its_secrets_is_finished_by_the_same_attempt(rig: Dock
     rig.proxy.drop_request("/archive?")
     with pytest.raises(TryLater):
         rig.driver().create(spec)
-    (half,) = rig.driver().list_owned()
-    assert half.state is Observed.CREATING
+    assert (rig.driver().list_owned(), rig.count(spec.contract)) == ((), 1)
+    with pytest.raises(TryLater, match="create it again"):
+        rig.driver().start(Handle("docker", {"name": spec.name}), spec.contract)
     made = rig.driver().create(spec)
     assert rig.seen_host_key(made) == spec.host_key.public
 
@@ -115,6 +124,33 @@ def test_a_machine_without_its_secrets_is_made_anew_by_another_attempt(rig: Dock
     made = rig.driver().create(second)
     assert (made.attempt, rig.count(first.contract)) == ("second", 1)
     assert rig.seen_host_key(made) == second.host_key.public
+
+
+def test_a_machine_that_never_got_its_secrets_is_swept_when_nobody_comes_back(
+    rig: DockerRig,
+) -> None:
+    spec = new_spec(rig)
+    rig.proxy.drop_request("/archive?")
+    with pytest.raises(TryLater):
+        rig.driver().create(spec)
+    rig.driver().list_owned()
+    assert rig.count(spec.contract) == 1
+    later = DockerDriver(rig.driver()._settings, rig.platform, Later())
+    assert later.list_owned() == ()
+    later.close()
+    assert rig.count(spec.contract) == 0
+
+
+def test_a_complete_machine_that_never_started_shows_as_stopped_and_starts(rig: DockerRig) -> None:
+    spec = new_spec(rig)
+    rig.proxy.drop_request("/start")
+    with pytest.raises(TryLater):
+        rig.driver().create(spec)
+    (seen,) = rig.driver().list_owned(spec.contract)
+    assert (seen.state, seen.attempt) == (Observed.STOPPED, "first")
+    started = rig.driver().start(handle_of(seen), spec.contract)
+    assert started.state is Observed.RUNNING
+    assert rig.seen_host_key(started) == spec.host_key.public
 
 
 def test_a_complete_machine_that_never_started_is_started_with_its_own_secrets(
@@ -196,10 +232,6 @@ def test_an_absent_machine_of_another_store_has_another_scope(rig: DockerRig) ->
 
 
 def test_a_network_left_without_a_machine_is_swept_when_old(rig: DockerRig) -> None:
-    class Later(SystemClock):
-        def now_ms(self) -> int:
-            return super().now_ms() + HOUR_MS
-
     spec = new_spec(rig)
     kept = new_spec(rig)
     rig.driver().create(kept)

@@ -235,7 +235,11 @@ class Driver(Protocol):
         ...
 
     def list_owned(self, contract: ContractId | None = None) -> tuple[Observation, ...]:
-        """List all instances with our platform tag, stopped ones too; or only the contract's."""
+        """List all instances with our platform tag, stopped ones too; or only the contract's.
+
+        What only another `create` can finish (it lacks its secrets and never ran) is not shown;
+        what is complete and never ran is STOPPED.
+        """
         ...
 
     def close(self) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
-from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from decent_cloud.drivers.contract import (
+    LABEL_ATTEMPT,
     LABEL_CONTRACT,
     Broken,
     DriverError,
@@ -30,6 +31,8 @@ from decent_cloud.kernel.status import Observed
 _ANCHOR = "decent-anchor"
 _ANCHOR_LABEL = "dev.decent.anchor"
 _ROUNDS = 3
+_HALF_MADE = "never got its secrets"
+_HALF_MADE_AGE_MS = MINUTE_MS
 _EMPTY_NETWORK_AGE_MS = 10 * MINUTE_MS
 
 
@@ -44,7 +47,7 @@ class Machines:
         self._settings = settings
         self.platform = platform
         self._clock = clock
-        self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._turns: dict[str, threading.Lock] = {}
         self._scope = ""
 
     def scope(self) -> str:
@@ -82,16 +85,26 @@ class Machines:
         return self._observe(record)
 
     def owned(self, contract: ContractId | None) -> tuple[Observation, ...]:
-        """List the platform's containers; without a contract, also sweep networks left empty."""
+        """List the platform's containers; without a contract, also sweep what was left half-made.
+
+        A container without its secrets that nobody here is making is no machine yet and not shown:
+        the next `make` finishes it or makes it anew.
+        """
         scope = self.scope()
         wanted = mapping.labels(self.platform, contract or "")
         if not contract:
             del wanted[LABEL_CONTRACT]
         networks = [] if contract else self._engine.networks(wanted)
         found = self._engine.containers(wanted)
-        self._sweep(networks, {each["Names"][0].lstrip("/") for each in found})
-        address = self._settings.address
-        return tuple(mapping.observe_listed(each, scope, address) for each in found)
+        self._sweep_networks(networks, {each["Names"][0].lstrip("/") for each in found})
+        seen = [
+            (each["Id"], mapping.observe_listed(each, scope, self._settings.address))
+            for each in found
+        ]
+        told = [(id_, self._told_apart(id_, each)) for id_, each in seen]
+        if not contract:
+            self._sweep_half_made(told)
+        return tuple(each for _, each in told if each.detail != _HALF_MADE)
 
     def remove(self, name: str, contract: ContractId) -> Observation:
         """Remove container and network; ABSENT once a read says so."""
@@ -116,6 +129,8 @@ class Machines:
             self._require_ours(record, contract)
             if not on:
                 self._engine.stop(record["Id"])
+            elif self._lacks_secrets(record):
+                raise TryLater(f"{name} {_HALF_MADE}; create it again")
             elif record["State"].get("Paused"):
                 self._engine.unpause(record["Id"])
             else:
@@ -125,8 +140,12 @@ class Machines:
     @contextlib.contextmanager
     def _turn(self, contract: str) -> Iterator[None]:
         """Let the threads of this program take turns at one contract."""
-        with self._turns[contract]:
+        with self._turns.setdefault(contract, threading.Lock()):
             yield
+
+    def _is_being_made(self, contract: str) -> bool:
+        turn = self._turns.get(contract)
+        return turn is not None and turn.locked()
 
     def _make_once(
         self, spec: InstanceSpec, image: str, scope: str, *, disk: bool
@@ -165,9 +184,9 @@ class Machines:
         status = record["State"]["Status"]
         if status in {"removing", "dead"}:
             raise TryLater(f"{spec.name} is being removed", after_s=2)
+        seen = mapping.observe_record(record, self._scope, self._settings.address)
         if status != "created":
-            return self._observe(record)
-        seen = self._observe(record)
+            return seen
         if seen.attempt == spec.attempt and seen.port == spec.ssh_port:
             self._finish(record["Id"], spec)
         elif self._is_complete(record["Id"], seen.attempt):
@@ -224,12 +243,34 @@ class Machines:
 
     def _observe(self, record: dict[str, Any]) -> Observation:
         scope = self._scope or self.scope()
-        return mapping.observe_record(record, scope, self._settings.address)
+        seen = mapping.observe_record(record, scope, self._settings.address)
+        return self._told_apart(record["Id"], seen)
+
+    def _told_apart(self, container: str, seen: Observation) -> Observation:
+        """Show a container that has its secrets and never ran as stopped: a start is all it lacks."""
+        if seen.state is not Observed.CREATING or self._is_being_made(seen.contract):
+            return seen
+        if self._is_complete(container, seen.attempt):
+            return replace(seen, state=Observed.STOPPED, detail="never started")
+        return replace(seen, detail=_HALF_MADE)
+
+    def _lacks_secrets(self, record: dict[str, Any]) -> bool:
+        attempt = (record["Config"].get("Labels") or {}).get(LABEL_ATTEMPT, "")
+        never_ran = record["State"]["Status"] == "created"
+        return never_ran and not self._is_complete(record["Id"], attempt)
 
     def _absent(self, name: str, contract: ContractId) -> Observation:
         return Observation(contract, Observed.ABSENT, self.scope(), mapping.handle(name))
 
-    def _sweep(self, networks: list[dict[str, Any]], taken: set[str]) -> None:
+    def _sweep_half_made(self, found: list[tuple[str, Observation]]) -> None:
+        """Remove containers that never got their secrets and that nobody came back to finish."""
+        for container, seen in found:
+            old = seen.created_at_ms < self._clock.now_ms() - _HALF_MADE_AGE_MS
+            if old and seen.detail == _HALF_MADE:
+                with contextlib.suppress(DriverError), self._turn(seen.contract):
+                    self._discard(container)
+
+    def _sweep_networks(self, networks: list[dict[str, Any]], taken: set[str]) -> None:
         """Remove networks whose container was never made, or whose maker died before their end."""
         for each in networks:
             old = (

@@ -28,6 +28,7 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     clock: str
     steps: str
     kill_at: str = ""
+    freeze_at: str = ""
     first_pause_s: float = 0.05
     longest_pause_s: float = 0.5
 
@@ -45,7 +46,7 @@ def main(spec_file: Path) -> None:
         journal=journal,
         driver=driver,
         clock=SharedClock(Path(spec.clock)),
-        on_step=StepHook(Path(spec.steps), spec.kill_at),
+        on_step=StepHook(Path(spec.steps), spec.kill_at, spec.freeze_at),
         limits=Limits(first_pause_s=spec.first_pause_s, longest_pause_s=spec.longest_pause_s),
     )
     agent = Agent(settings, parts)

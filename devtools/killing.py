@@ -1,4 +1,4 @@
-"""The step hook of programs under test: writes every step down, and dies by SIGKILL at a chosen one."""
+"""The step hook of programs under test: writes every step down, and dies or freezes at a chosen one."""
 
 from __future__ import annotations
 
@@ -11,30 +11,33 @@ from pathlib import Path
 
 
 class StepHook:
-    """Called with each step's name. `kill_at` is `name` or `name#n`: die as it comes for the n-th time.
+    """Called with each step's name, which it writes down before anything else.
 
-    Each name is written before anything else, so the file tells also the step that the program died at.
+    `kill_at` and `freeze_at` are `name` or `name#n`: SIGKILL or SIGSTOP as it comes for the n-th time.
     """
 
-    def __init__(self, log: Path, kill_at: str = "") -> None:
+    def __init__(self, log: Path, kill_at: str = "", freeze_at: str = "") -> None:
         self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        name, _, times = kill_at.partition("#")
-        self._kill_at = name
-        self._times = int(times or 1)
+        self._kill_at = _at(kill_at)
+        self._freeze_at = _at(freeze_at)
         self._seen: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     def __call__(self, step: str) -> None:
-        """Note the step, and die if it is the one."""
-        os.write(self._log, f"{step}\n".encode())
-        if step != self._kill_at:
-            return
+        """Note the step, and act if it is the one."""
         with self._lock:
+            os.write(self._log, f"{step}\n".encode())
             self._seen[step] += 1
-            due = self._seen[step] == self._times
-        if due:
+            now = (step, self._seen[step])
+        if now == self._kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
-            signal.pause()  # another thread's signal may take a moment to arrive
+        if now == self._freeze_at:
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def _at(text: str) -> tuple[str, int]:
+    name, _, times = text.partition("#")
+    return name, int(times or 1)
 
 
 def steps_in(log: Path) -> tuple[str, ...]:

@@ -283,7 +283,7 @@ class Market:
 def _move_tick(ms: int) -> Callable[[UnitOfWork], bool]:
     def move(uow: UnitOfWork) -> bool:
         last_ms = uow.platform.last_tick_ms()
-        return uow.platform.tick(last_ms, last_ms + ms)
+        return last_ms > 0 and uow.platform.tick(last_ms, last_ms + ms)
 
     return move
 

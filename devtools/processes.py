@@ -81,9 +81,12 @@ class Program:
             raise TookTooLong(f"{self.name} did not stop:\n{self.tail()}")
         return status
 
-    def freeze(self) -> None:
-        """Let it hang as a machine without CPU does."""
-        self._signal(signal.SIGSTOP)
+    def wait_frozen(self, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Wait until its own hook has frozen it."""
+        until(f"{self.name} froze", self._stopped, timeout_s)
+
+    def _stopped(self) -> bool:
+        return Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
 
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
@@ -174,13 +177,14 @@ class AgentProgram(Program):
         self._clock = clock
         self._spec = folder / f"{name}.json"
 
-    def start(self, kill_at: str = "") -> None:
-        """Start it; with a step to die at."""
+    def start(self, kill_at: str = "", freeze_at: str = "") -> None:
+        """Start it, to die or freeze at a step if one is named."""
         spec = AgentSpec(
             settings=self.settings,
             clock=str(self._clock),
             steps=str(self.steps_file),
             kill_at=kill_at,
+            freeze_at=freeze_at,
         )
         self._spec.write_bytes(codec.to_json(spec))
         self.launch(self._spec)

@@ -34,6 +34,7 @@ from decent_cloud.http.metrics import Metrics
 from decent_cloud.http.streams import Hub
 from decent_cloud.jobs.runner import Runner
 from decent_cloud.kernel.clock import Clock, SystemClock
+from decent_cloud.kernel.errors import Invalid
 from decent_cloud.kernel.ids import AccountId, Ids, RandomIds
 from decent_cloud.kernel.status import ServerMode
 from decent_cloud.programs import logging, server_jobs
@@ -276,15 +277,18 @@ def origin_of(listener: socket.socket) -> str:
 
 
 def listen_on(host: str, port: int) -> socket.socket:
-    """Bind before anything else, so that a taken port changes nothing. Errors: OSError."""
+    """Bind before anything else, so that a taken port changes nothing. Errors: Invalid."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-    except OSError:
+    except OSError as error:
         listener.close()
-        raise
+        reason = error.strerror or str(error)
+        raise Invalid(
+            f"cannot listen on {host}:{port}: {reason.lower()}", field="listen"
+        ) from error
     listener.listen(1024)
     listener.setblocking(False)
     return listener

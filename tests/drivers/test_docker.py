@@ -64,7 +64,7 @@ def test_the_probe_runs_machines_and_finds_what_holds(rig: DockerRig) -> None:
     assert {"engine", "walls", "machine", "isolation", "limits"} <= {c.name for c in probe.checks}
     begin = time.monotonic()
     assert rig.driver().probe() is probe
-    assert time.monotonic() - begin < 0.01
+    assert time.monotonic() - begin < 1
     assert rig.driver().list_owned() == ()
 
 

@@ -7,6 +7,7 @@ import secrets
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -135,6 +136,35 @@ def test_neighbours_the_host_and_private_networks_are_out_of_reach_and_the_world
     finally:
         ip("addr", "delete", f"{METADATA}/32", "dev", "lo")
     assert reached == [True, True] + [False] * 9
+
+
+RESOLVER = """
+import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("", 53))
+while True:
+    asked, who = server.recvfrom(512)
+    end = asked.index(0, 12) + 5
+    answer = b"\\xc0\\x0c\\0\\1\\0\\1\\0\\0\\0\\x3c\\0\\4\\xcb\\0\\x71\\7"
+    is_a = asked[end - 4 : end - 2] == b"\\0\\1"
+    count = b"\\0\\1" if is_a else b"\\0\\0"
+    head = asked[:2] + b"\\x81\\x80\\0\\1" + count + b"\\0\\0\\0\\0"
+    server.sendto(head + asked[12:end] + (answer if is_a else b""), who)
+"""
+
+
+def test_names_are_resolved_by_the_resolvers_of_the_settings(
+    rig: DockerRig, outside: Outside
+) -> None:
+    spec = new_spec(rig)
+    rig.driver(dns=[WORLD]).create(spec)
+    line = ["ip", "netns", "exec", outside.namespace, sys.executable, "-c", RESOLVER]
+    with subprocess.Popen(line) as resolver:
+        try:
+            said = rig.inside(spec, "for i in 1 2 3; do nslookup some.example && break; done")
+        finally:
+            resolver.kill()
+    assert "203.0.113.7" in said
 
 
 def test_published_ports_answer_the_world_and_the_host(rig: DockerRig, outside: Outside) -> None:

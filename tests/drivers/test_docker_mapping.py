@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from decent_cloud.drivers.contract import (
 from decent_cloud.drivers.docker import access, mapping
 from decent_cloud.drivers.docker.api import Missing, Taken, _from_status, _text_of
 from decent_cloud.drivers.docker.driver import DockerDriver
+from decent_cloud.drivers.docker.host_routes import overlapping
 from decent_cloud.drivers.docker.network import subnet
 from decent_cloud.drivers.docker.settings import read_settings
 from decent_cloud.kernel.errors import Invalid
@@ -149,6 +151,7 @@ def test_another_images_accounts_are_kept_beside_roots_new_password() -> None:
         ({"subnets": "here"}, "subnets"),
         ({"deny_networks": ["x"]}, "deny_networks"),
         ({"dns": ["resolver"]}, "dns"),
+        ({"dns": ["192.168.1.1"]}, "dns"),
         ({"bind": "localhost"}, "bind"),
         ({"timeout_s": 0}, "timeout_s"),
     ],
@@ -157,6 +160,21 @@ def test_a_wrong_setting_is_refused_by_its_name(settings: dict[str, object], fie
     with pytest.raises(Invalid) as refusal:
         read_settings(settings)
     assert refusal.value.field.split("[")[0] == field
+
+
+def test_a_range_that_the_host_uses_itself_is_found(tmp_path: Path) -> None:
+    head = "Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT"
+    rows = [
+        "eth0 00000000 010200C0 0003 0 0 0 00000000 0 0 0",
+        "eth0 000200C0 00000000 0001 0 0 0 00FFFFFF 0 0 0",
+        "tun0 00C8C90A 00000000 0001 0 0 0 00F8FFFF 0 0 0",
+        "dcx0123456789ab 08C9C90A 00000000 0001 0 0 0 F8FFFFFF 0 0 0",
+    ]
+    routes = tmp_path / "route"
+    routes.write_text("\n".join([head, *rows]) + "\n")
+    assert overlapping("10.201.0.0/16", routes) == ["10.201.200.0/21 on tun0"]
+    assert overlapping("192.0.2.0/24", routes) == ["192.0.2.0/24 on eth0"]
+    assert overlapping("10.202.0.0/16", routes) == []
 
 
 def test_the_description_says_what_isolation_there_is() -> None:

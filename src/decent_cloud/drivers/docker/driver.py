@@ -11,6 +11,7 @@ import msgspec
 
 from decent_cloud.drivers.contract import (
     Description,
+    DriverError,
     Handle,
     InstanceSpec,
     Limit,
@@ -62,17 +63,14 @@ class DockerDriver:
         return Description(mapping.DRIVER, VERSION, self._settings.engine, isolation, ports)
 
     def probe(self) -> Probe:
-        """Run machines and try their limits and walls, once per process unless it failed."""
+        """Run machines and try their limits and walls, once per process unless it failed.
+
+        The fingerprint is read each time; with another one everything is tried again.
+        """
         with self._lock:
-            if self._probed is None or not self._probed.passed:
+            if self._probed is None or not self._probed.passed or not self._is_same(self._probed):
                 self._probed = self._trial.run()
             return self._probed
-
-    def refresh(self) -> Probe:
-        """Probe again whatever was found before."""
-        with self._lock:
-            self._probed = None
-        return self.probe()
 
     def scope(self) -> str:
         """Read the mark in the engine's store."""
@@ -128,6 +126,13 @@ class DockerDriver:
         if time.monotonic() - self._rules_seen_s > _RULES_LAST_S:
             self._firewall.ensure()
             self._rules_seen_s = time.monotonic()
+
+    def _is_same(self, probed: Probe) -> bool:
+        """Tell whether the engine that was tried still answers."""
+        try:
+            return self.scope() == probed.scope
+        except DriverError:
+            return False
 
     def _limits_disk(self) -> bool:
         return self._probed is not None and Limit.DISK in self._probed.limits

@@ -18,7 +18,7 @@ from decent_cloud.drivers.contract import (
     Probe,
     Secret,
 )
-from decent_cloud.drivers.docker import trials
+from decent_cloud.drivers.docker import host_routes, trials
 from decent_cloud.drivers.docker.api import Engine
 from decent_cloud.drivers.docker.firewall import Firewall
 from decent_cloud.drivers.docker.image import Images
@@ -62,7 +62,12 @@ class Trial:
             failed = Check("engine", False, error.message, _START_ENGINE)
             return Probe("", frozenset(), (failed,))
         said = f"{info.get('ServerVersion')}, {info.get('Driver')}, {info.get('CgroupDriver')}"
-        checks = [Check("engine", True, said), self._walls(), *self._image_checks()]
+        checks = [
+            Check("engine", True, said),
+            self._walls(),
+            self._subnets(),
+            *self._image_checks(),
+        ]
         limits: frozenset[Limit] = frozenset()
         if all(check.passed for check in checks) and self._built_in():
             more, limits = self._run_machines()
@@ -85,6 +90,16 @@ class Trial:
         except DriverError as error:
             return Check("walls", False, error.message, cure)
         return Check("walls", True, "firewall rules are in place")
+
+    def _subnets(self) -> Check:
+        """See that this host's own networks and the range of ours lie apart."""
+        others = host_routes.overlapping(self._settings.subnets)
+        if others:
+            cure = "set `subnets` to a range that this host does not use"
+            return Check(
+                "subnets", False, f"{self._settings.subnets} meets {', '.join(others)}", cure
+            )
+        return Check("subnets", True, f"{self._settings.subnets} is free on this host")
 
     def _image_checks(self) -> Iterator[Check]:
         for name in self._images.names:

@@ -61,8 +61,16 @@ def read_settings(settings: Mapping[str, object]) -> DockerSettings:
     _check_network(parsed.subnets, "subnets", longest=SUBNET_PREFIX)
     for each in parsed.deny_networks:
         _check_network(each, "deny_networks", longest=32)
-    for each in (parsed.bind, *parsed.dns):
-        _check_address(each, "bind" if each == parsed.bind else "dns")
+    _check_address(parsed.bind, "bind")
+    for each in parsed.dns:
+        _check_address(each, "dns")
+        denied = [
+            n
+            for n in parsed.deny_networks
+            if ipaddress.IPv4Address(each) in ipaddress.IPv4Network(n)
+        ]
+        if denied and parsed.isolation == "firewall":
+            raise Invalid(f"the resolver {each} lies in {denied[0]} of deny_networks", field="dns")
     return parsed
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import os
 import socket
 import time
 from dataclasses import dataclass
@@ -49,7 +51,7 @@ class SshReach:
         except ResolverSilent as error:
             return Reached.BLIND, error.message
         except NameUnknown as error:
-            return Reached.NO_CONNECTION, error.message
+            reached, detail = Reached.NO_CONNECTION, error.message
         except AddressRefused as error:
             return Reached.REFUSED_ADDRESS, error.message
         except TimeoutError:
@@ -71,6 +73,8 @@ class SshReach:
             except (OSError, TimeoutError):
                 continue
             writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
             return True
         return False
 
@@ -171,4 +175,5 @@ def _algorithms(host_keys: tuple[str, ...]) -> list[str]:
 
 
 def _why(error: OSError) -> str:
-    return (error.strerror or str(error) or type(error).__name__).lower()
+    # The loop puts a sentence of its own in `strerror`.
+    return os.strerror(error.errno).lower() if error.errno else str(error)

@@ -29,7 +29,7 @@ T = TypeVar("T")
 QUICK = Limits(connect_s=2, answer_s=5, attempts=2, first_pause_s=0.02, longest_pause_s=0.1)
 
 
-def eventually(look: Callable[[], T], timeout_s: float = 15) -> T:
+def eventually(look: Callable[[], T | None], timeout_s: float = 15) -> T:
     """Return what `look` gives as soon as that is true."""
     deadline = time.monotonic() + timeout_s
     while True:

@@ -62,4 +62,5 @@ def read_settings(path: Path) -> AgentSettings:
     try:
         return codec.convert(raw, AgentSettings)
     except Invalid as error:
-        raise Invalid(f"{path}: {error.message}", field=error.field) from error
+        where = f"{path}: {error.field}" if error.field else f"{path}"
+        raise Invalid(f"{where}: {error.message}", field=error.field) from error

@@ -297,3 +297,7 @@ def _hush(_text: str) -> None:
 def main() -> None:
     """Run the command."""
     cli(prog_name="dc-agent")
+
+
+if __name__ == "__main__":
+    main()

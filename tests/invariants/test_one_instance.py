@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from decent_cloud.domain.contracts.contract import Contract
@@ -204,6 +204,22 @@ def play(use: Usecases, story: Story) -> None:
     assert len({id(worker.backend) for worker in world.workers if worker.backend.made}) <= 1
 
 
+SLOW_CREATE_AND_AN_IMPATIENT_NEIGHBOUR: Story = [
+    (3, 0, 10 * MINUTE_MS),
+    ("wait", 0, 61 * SECOND_MS),
+    (3, 1, 0),
+]
+LOST_DISK_AND_A_NEIGHBOUR: Story = [
+    (3, 0, 17 * MINUTE_MS),
+    ("forget", 0, 0),
+    ("wait", 0, 17 * MINUTE_MS),
+    (5, 2, 0),
+    (5, 1, 0),
+]
+
+
+@example(SLOW_CREATE_AND_AN_IMPATIENT_NEIGHBOUR)
+@example(LOST_DISK_AND_A_NEIGHBOUR)
 @settings(max_examples=80)
 @given(STORY)
 def test_there_are_never_two_machines_for_one_contract(story: Story) -> None:

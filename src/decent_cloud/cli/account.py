@@ -14,6 +14,7 @@ from decent_cloud.client.accounts import NewAccount, new_account
 from decent_cloud.client.api import Client
 from decent_cloud.client.private_files import write_private
 from decent_cloud.client.profile import KEY_STORES
+from decent_cloud.client.statements import verified_chain
 from decent_cloud.kernel import codec
 from decent_cloud.kernel.errors import AlreadyExists
 from decent_cloud.wire.v1.accounts import AccountView, SetProfile
@@ -122,6 +123,15 @@ def show(session: Session) -> None:
             for device in chain.active()
         ),
     )
+
+
+@group.command("chain", cls=Leaf, example="decent account chain > chain.json")
+@pass_session
+def chain(session: Session) -> None:
+    """Print the account's key chain, always as JSON: public, and verified before it is printed."""
+    found = session.client.accounts.chain(session.account)
+    session.pins.keep(verified_chain(found, session.account, session.pins.pin(session.account)))
+    session.out.data(found)
 
 
 def _show(session: Session, found: AccountView) -> None:

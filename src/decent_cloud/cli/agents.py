@@ -15,6 +15,7 @@ from decent_cloud.cli.session import Session, pass_session
 from decent_cloud.client import enrolment
 from decent_cloud.client.enrolment import USUAL_PERMISSIONS, Grant, LinkOutdated
 from decent_cloud.client.rentals import Signer
+from decent_cloud.client.statements import to_wire
 from decent_cloud.domain.keys.devices import Device
 from decent_cloud.domain.keys.pairing import (
     CODE_BYTES,
@@ -123,7 +124,7 @@ def list_agents(session: Session) -> None:
     "approve",
     cls=Leaf,
     example="decent agents approve 7KQF2-M9XPD-3AWZ6-T8RHC\n"
-    "decent agents approve --file add.json --pool basement",
+    "decent agents approve --file add.json --pool basement --out cosigned.json",
 )
 @click.argument("code", required=False, default="")
 @click.option(
@@ -133,6 +134,11 @@ def list_agents(session: Session) -> None:
     help="The link that an agent signed, brought here by hand.",
 )
 @click.option("--pool", default="", help="The pool (with --file).")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Write the co-signed link here, for: dc-agent register --accept.",
+)
 @_label
 @_permission
 @_days
@@ -143,12 +149,18 @@ def approve(
     code: str,
     file: Path | None,
     pool: str,
+    out: Path | None,
     label: str,
     permissions: tuple[str, ...],
     days: int | None,
     yes: bool,
 ) -> None:
-    """Take in an agent that answered under CODE, or whose link is in a file."""
+    """Take in an agent that answered under CODE, or whose link is in a file.
+
+    For an agent that is brought in by hand: decent account chain > chain.json; there dc-agent
+    register --offline --chain chain.json --out add.json; here this command with --file add.json
+    --out cosigned.json; there dc-agent register --accept cosigned.json.
+    """
     if (file is None) == (not code):
         raise Invalid("give the setup token's CODE, or --file with the agent's link", field="code")
     if file is not None:
@@ -160,7 +172,11 @@ def approve(
     agent = enrolment.joining_agent(link, session.signer.chain)
     grant = _grant(session, place, permissions, days, label)
     _ask(session, agent, grant, yes=yes)
-    _show_joined(session, enrolment.enrol(session.client, session.signer, link, grant))
+    joined = enrolment.enrol(session.client, session.signer, link, grant)
+    if out is not None:
+        whole = to_wire(enrolment.cosigned(link, session.keys))
+        out.write_bytes(codec.to_json(whole) + b"\n")
+    _show_joined(session, joined)
 
 
 @agents.command("revoke", cls=Leaf, example="decent agents revoke oJvjLvPUI8G0lwKih8xaTg")
@@ -212,9 +228,7 @@ def _show_code(
             ("expires", words.when(opened.expires_at, session.now_ms())),
         ]
     )
-    session.out.say(
-        f"on the agent's host: dc-agent register --platform {session.platform} {code.text}"
-    )
+    session.out.say(f"on the agent's host: dc-agent register {code.text}")
     if wait:
         session.out.say(
             "waiting for the agent (Ctrl-C: go on later with decent agents approve CODE)"

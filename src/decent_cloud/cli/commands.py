@@ -29,7 +29,8 @@ class Leaf(click.Command):
         """Show the example."""
         with formatter.section("Example"):
             for line in self.example.splitlines():
-                formatter.write_text(line)
+                # Not wrapped: people copy it.
+                formatter.write(f"  {line}\n")
 
 
 def _also_json(ctx: click.Context, _param: click.Parameter, given: bool) -> None:

@@ -14,10 +14,10 @@ from decent_cloud.domain.keys.delegations import (
     sign_delegation,
     sign_revocation,
 )
-from decent_cloud.domain.keys.devices import Device
+from decent_cloud.domain.keys.devices import Device, DeviceKeys
 from decent_cloud.domain.keys.errors import ChainRule, KeyRefused
 from decent_cloud.domain.keys.links import Add, parse_link
-from decent_cloud.domain.keys.statements import Statement, StatementType, cosign
+from decent_cloud.domain.keys.statements import Statement, StatementType, cosign, signers_of
 from decent_cloud.kernel.errors import NotFound
 from decent_cloud.kernel.ids import AccountId, Digest, Kid, PoolId
 from decent_cloud.kernel.status import Permission
@@ -75,10 +75,17 @@ def enrol(client: Client, signer: Signer, link: Statement, grant: Grant) -> Dele
     """
     agent = joining_agent(link, signer.chain)
     if signer.chain.device(agent.kid) is None:
-        whole = cosign(StatementType.LINK, link, signer.keys)
+        whole = cosigned(link, signer.keys)
         extend(signer.chain, whole)  # what we would refuse from others we do not send
         client.accounts.append(AppendLink(link=to_wire(whole)))
     return delegate(client, signer, agent.kid, grant)
+
+
+def cosigned(link: Statement, keys: DeviceKeys) -> Statement:
+    """Return the link with this device's signature, once."""
+    if keys.kid in signers_of(link):
+        return link
+    return cosign(StatementType.LINK, link, keys)
 
 
 def delegate(client: Client, signer: Signer, agent: Kid, grant: Grant) -> DelegationView:

@@ -48,7 +48,8 @@ def create(
 ) -> None:
     """Make a key for this device, twelve recovery words, and an account of both.
 
-    The words are shown once and kept nowhere. With them alone you get back into the account.
+    The words are shown once and kept nowhere. They hold a device of rank 0: the way back into the
+    account when this device's key is lost, and the one device that a thief of this one cannot revoke.
     """
     if session.profile.account:
         raise AlreadyExists(

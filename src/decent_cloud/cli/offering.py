@@ -91,7 +91,7 @@ def group() -> None:
     "create",
     cls=Leaf,
     example="decent offering create --file small.toml\n"
-    "decent offering create --title Small --kind container --pool basement --image dc-ssh --cpu 0.5 "
+    "decent offering create --title Small --kind container --pool basement --image tiny --cpu 0.5 "
     "--memory-mib 256 --disk-gib 0 --country DE --price-per-hour 0.05 --asset USD --stock 4",
 )
 @_draft_options

@@ -79,5 +79,4 @@ def grant(
 def _settings(
     file: Path | None, given: dict[str, object] | dict[str, str | None]
 ) -> ServerSettings:
-    environment = {name: text for name, text in os.environ.items() if name != "DECENT_CONFIG"}
-    return read_settings(file, environment, dict(given))
+    return read_settings(file, os.environ, dict(given))

@@ -25,7 +25,8 @@ from typing import Any
 
 from devtools import netstate
 
-SCRATCH = Path("/var/tmp/decent-engine")  # owner and mode are checked before use
+# A second engine at the same time needs a network namespace and a folder of its own.
+SCRATCH = Path(os.environ.get("DECENT_ENGINE_FOLDER", "/var/tmp/decent-engine"))
 RUNNING_SOCKET = "unix:///var/run/docker.sock"
 CURE = "apt-get install -y docker.io iptables, and run as root; or start a Docker engine yourself"
 _START_TIMEOUT_S = 30.0
@@ -35,6 +36,10 @@ _LOCK_TIMEOUT_S = 900.0
 
 class EngineUnavailable(Exception):
     """There is no container engine here and none can be started; the text says what to do."""
+
+
+class EngineBusy(Exception):
+    """Another run has its engine up for longer than we wait."""
 
 
 @dataclass(slots=True)
@@ -86,9 +91,13 @@ class Engine:
 
 @contextlib.contextmanager
 def engine(
-    scratch: Path = SCRATCH, *, own: bool = False, extra_args: Sequence[str] = ()
+    scratch: Path = SCRATCH,
+    *,
+    own: bool = False,
+    extra_args: Sequence[str] = (),
+    wait_s: float = _LOCK_TIMEOUT_S,
 ) -> Iterator[Engine]:
-    """Give an engine for the time of the block; raises EngineUnavailable with the cure.
+    """Give an engine for the time of the block; raises EngineUnavailable with the cure, EngineBusy.
 
     One that runs is used and not touched. Else, or with `own`, one is started in `scratch`; a second
     caller waits for the first, since bridges and rules are the machine's.
@@ -98,7 +107,7 @@ def engine(
         return
     _require_root_and_programs()
     _private_folder(scratch)
-    with _only_one(scratch), _terminated_as_exception():
+    with _only_one(scratch, wait_s), _terminated_as_exception():
         clean(scratch)
         _private_folder(scratch / "state")
         netstate.capture().save(scratch / "state" / "net.json")
@@ -153,18 +162,18 @@ def _private_folder(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _only_one(scratch: Path) -> Iterator[None]:
+def _only_one(scratch: Path, wait_s: float) -> Iterator[None]:
     """Hold the machine-wide lock; it is free again at once when its holder dies."""
     with (scratch / "lock").open("w") as lock:
-        end = time.monotonic() + _LOCK_TIMEOUT_S
+        end = time.monotonic() + wait_s
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
                 if time.monotonic() > end:
-                    raise EngineUnavailable(
-                        "another run has used its engine for too long"
+                    raise EngineBusy(
+                        f"another run has an engine up in {scratch}; wait for it"
                     ) from None
                 time.sleep(0.2)
         yield

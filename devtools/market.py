@@ -38,12 +38,14 @@ from decent_cloud.app.ports.unit_of_work import UnitOfWork
 from decent_cloud.client.agents import AgentApi
 from decent_cloud.client.transport import Transport
 from decent_cloud.drivers.fake.backend import FakeBackend, Machine
+from decent_cloud.kernel.clock import SystemClock
 from decent_cloud.programs.server import grant_admin
 from decent_cloud.programs.server_keys import load_keys as load_server_keys
 from decent_cloud.programs.server_settings import ServerSettings
 from decent_cloud.wire.v1.contracts import ContractView
 from decent_cloud.wire.v1.offerings import OfferingView
 from devtools.actors import Provider, Tenant, draft
+from devtools.containers import Containers
 from devtools.processes import AgentProgram, ServerProgram, free_port, until
 from devtools.shared_clock import SharedClock
 
@@ -77,11 +79,12 @@ class Market:
         self.folder = folder
         self.shape = shape
         self.data = folder / "platform"
-        self._clock_file = folder / "clock"
-        self.clock = SharedClock(self._clock_file)
+        self.clock_file = folder / "clock"
+        self.clock = SharedClock(self.clock_file)
         self._backend_file = folder / "cloud.db"
         self.agents: list[AgentProgram] = []
         self._people: list[Tenant] = []
+        self._began_s = SystemClock().now_ms() // 1_000
         settings = ServerSettings(
             data=str(self.data),
             listen=f"127.0.0.1:{free_port()}",
@@ -89,7 +92,7 @@ class Market:
             **shape.server_settings,  # type: ignore[arg-type]
         )
         backends = (self._backend_file,) if shape.driver == "fake" else ()
-        self.server = ServerProgram(folder, settings, self._clock_file, backends)
+        self.server = ServerProgram(folder, settings, self.clock_file, backends)
 
     def __enter__(self) -> Self:
         self.server.start()
@@ -101,6 +104,8 @@ class Market:
         self.server.kill()
         for person in self._people:
             person.close()
+        if "containers" in self.__dict__:
+            self.containers.close()
 
     # People
 
@@ -131,6 +136,11 @@ class Market:
         """Return the fake cloud that the agents of a fake market work on; it has the machine's clock."""
         return FakeBackend(self._backend_file)
 
+    @cached_property
+    def containers(self) -> Containers:
+        """Return the engine that the agents of a Docker market work on."""
+        return Containers(str(self.shape.driver_settings["engine"]), self._began_s)
+
     def new_agent(self, name: str = "", pool: str = "", **changes: object) -> AgentProgram:
         """Make an agent's folder, key and registration (in the first pool if none is named); it is not started."""
         name = name or f"agent{len(self.agents) + 1}"
@@ -147,7 +157,7 @@ class Market:
         keys = make_keys(settings.key_file)
         self.provider.add_agent(keys, pool or self.provider.pool)
         self.register(settings, pool)
-        agent = AgentProgram(self.folder, settings, self._clock_file, name)
+        agent = AgentProgram(self.folder, settings, self.clock_file, name)
         self.agents.append(agent)
         return agent
 
@@ -168,7 +178,7 @@ class Market:
         journal.close()
 
     def _driver_settings(self) -> dict[str, object]:
-        if self.shape.driver != "fake":
+        if not self.on_fakes:
             return dict(self.shape.driver_settings)
         ports = {"first_port": 30_000, "last_port": 30_999}
         return {"path": str(self._backend_file), **ports, **self.shape.driver_settings}
@@ -178,12 +188,16 @@ class Market:
     def offering(self, **changes: object) -> OfferingView:
         """Publish an offering and wait until an agent can serve it."""
         made = self.provider.list_offering(draft(**{"pool": self.provider.pool, **changes}))
-        path = f"/offerings/{made.id}"
-        until(
-            "the offering can be rented",
-            lambda: self.provider.api.get(path, OfferingView).rentable,
-        )
-        return self.provider.api.get(path, OfferingView)
+        return self.wait_rentable(made)
+
+    def wait_rentable(self, offering: OfferingView) -> OfferingView:
+        """Wait until an order for an offering would pass, which needs an agent that was heard lately."""
+
+        def look() -> OfferingView | None:
+            view = self.provider.api.get(f"/offerings/{offering.id}", OfferingView)
+            return view if view.rentable else None
+
+        return until("the offering can be rented", look)
 
     def wait_state(self, contract: str, *states: str, timeout_s: float = 20.0) -> ContractView:
         """Wait until a contract is in one of the states; fail at once in an end that is none of them."""
@@ -197,8 +211,14 @@ class Market:
         return until(f"the contract is {' or '.join(states)}", look, timeout_s)
 
     def wait_gone(self, contract: str, timeout_s: float = 20.0) -> None:
-        """Wait until nothing of a contract is left on the fake cloud."""
-        until("nothing is left", lambda: not self.cloud.machines(contract), timeout_s)
+        """Wait until nothing of a contract is left at the backend, networks included."""
+
+        def nothing() -> bool:
+            if self.alive(contract):
+                return False
+            return self.on_fakes or not self.containers.networks(contract)
+
+        until("nothing is left", nothing, timeout_s)
 
     def wait_refunded(self, contract: str, timeout_s: float = 20.0) -> ContractView:
         """Wait until a contract has ended and all its refunds are paid and confirmed."""
@@ -226,8 +246,27 @@ class Market:
 
     # What was done outside
 
+    @property
+    def on_fakes(self) -> bool:
+        return self.shape.driver == "fake"
+
+    def alive(self, contract: str) -> int:
+        """Return how many machines of a contract there are, stopped ones too."""
+        found = self.cloud.machines if self.on_fakes else self.containers.there
+        return len(found(contract))
+
+    def running(self, contract: str) -> int:
+        """Return how many machines of a contract are on."""
+        if self.on_fakes:
+            return sum(not each.stopped for each in self.cloud.machines(contract))
+        return sum(each["State"] == "running" for each in self.containers.there(contract))
+
+    def made(self, contract: str) -> int:
+        """Return how many machines were ever made for a contract."""
+        return len(self.machines(contract)) if self.on_fakes else self.containers.started(contract)
+
     def machines(self, contract: str) -> tuple[Machine, ...]:
-        """Return every machine that was ever made for a contract."""
+        """Return every machine that was ever made for a contract on the fake cloud."""
         return self.cloud.machines(contract, deleted=True)
 
     def charges(self) -> tuple[StoredCharge, ...]:

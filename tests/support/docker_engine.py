@@ -9,12 +9,14 @@ import pytest
 
 from devtools.engine import Engine, EngineUnavailable, engine
 
+_WAIT_S = 90  # less than a test may take, so that a busy engine is said to be one
+
 
 @contextmanager
 def engine_or_skip() -> Iterator[Engine]:
     """Give an engine for the block, or skip what needs one and say what to install."""
     try:
-        with engine() as running:
+        with engine(wait_s=_WAIT_S) as running:
             yield running
     except EngineUnavailable as missing:
         pytest.skip(str(missing))

@@ -6,6 +6,7 @@ import contextlib
 import secrets
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -150,25 +151,48 @@ class Machines:
     def _make_once(
         self, spec: InstanceSpec, image: str, scope: str, *, disk: bool
     ) -> Observation | None:
-        """Go through the steps once; None where what was in the way is gone now."""
-        settings = self._settings
-        network.ensure_network(
-            self._engine, spec.name, self.platform, spec.contract, settings.subnets
-        )
-        body = mapping.create_body(spec, image, settings, disk=disk)
+        """Go through the steps once; None where what was in the way is gone now.
+
+        The network is made meanwhile: it takes the engine as long as container and secrets do.
+        """
+        container = ""
         try:
-            container = self._engine.create(spec.name, body)
-        except Taken:
-            return self._existing(spec)
-        except (Rejected, Broken):
-            self._forget_network(spec)
+            with ThreadPoolExecutor(1) as aside:
+                made = aside.submit(self._ensure_network, spec)
+                container = self._new_container(spec, image, made, disk=disk)
+                if container:
+                    self._put_secrets(container, spec)
+                made.result()
+        except (NoCapacity, Rejected, Broken):
+            self._undo(container, spec)
             raise
+        if not container:
+            return self._existing(spec)
+        self._start_first(container, spec)
+        return mapping.observe_made(spec, scope, self._settings.address, self._clock.now_ms())
+
+    def _new_container(
+        self, spec: InstanceSpec, image: str, network_made: Future[None], *, disk: bool
+    ) -> str:
+        """Return the id of a new container; empty where the name is taken."""
+        body = mapping.create_body(spec, image, self._settings, disk=disk)
+        try:
+            try:
+                return self._engine.create(spec.name, body)
+            except Missing as error:
+                if "network" not in error.message:
+                    raise
+                network_made.result()  # this engine wants the network first
+                return self._engine.create(spec.name, body)
+        except Taken:
+            return ""
         except Missing as error:
             self._images.forget(spec.image)
-            self._forget_network(spec)
             raise Broken(f"the image {image} is not on the engine") from error
-        self._finish(container, spec)
-        return mapping.observe_made(spec, scope, settings.address, self._clock.now_ms())
+
+    def _ensure_network(self, spec: InstanceSpec) -> None:
+        subnets = self._settings.subnets
+        network.ensure_network(self._engine, spec.name, self.platform, spec.contract, subnets)
 
     def _existing(self, spec: InstanceSpec) -> Observation | None:
         """Return the container that holds the name, finished if it never ran; None if none is left.
@@ -188,7 +212,8 @@ class Machines:
         if status != "created":
             return seen
         if seen.attempt == spec.attempt and seen.port == spec.ssh_port:
-            self._finish(record["Id"], spec)
+            self._put_secrets(record["Id"], spec)
+            self._start_first(record["Id"], spec)
         elif self._is_complete(record["Id"], seen.attempt):
             self._start_first(record["Id"], spec)
         else:
@@ -196,8 +221,8 @@ class Machines:
             return None
         return self.read(spec.name, spec.contract)
 
-    def _finish(self, container: str, spec: InstanceSpec) -> None:
-        """Put the secrets in and start; both may be repeated with the same attempt."""
+    def _put_secrets(self, container: str, spec: InstanceSpec) -> None:
+        """Put the secrets in; may be repeated with the same attempt."""
         shadow = None
         if not self._images.is_built_in(spec.image):
             shadow = access.first_file(self._engine.get(container, f"/{access.SHADOW}") or b"")
@@ -205,7 +230,6 @@ class Machines:
             self._engine.put(container, access.access_tar(spec, shadow))
         except Missing as error:
             raise TryLater(f"{spec.name} was replaced meanwhile", after_s=1) from error
-        self._start_first(container, spec)
 
     def _start_first(self, container: str, spec: InstanceSpec) -> None:
         """Start what never ran; where its port is taken, leave nothing behind."""
@@ -214,10 +238,15 @@ class Machines:
         except Missing as error:
             raise TryLater(f"{spec.name} was replaced meanwhile", after_s=1) from error
         except (NoCapacity, Broken):
-            with contextlib.suppress(DriverError):
-                self._discard(container)
-            self._forget_network(spec)
+            self._undo(container, spec)
             raise
+
+    def _undo(self, container: str, spec: InstanceSpec) -> None:
+        """Leave nothing of a machine that cannot be made, as far as the engine lets us."""
+        with contextlib.suppress(DriverError):
+            if container:
+                self._discard(container)
+        self._forget_network(spec)
 
     def _forget_network(self, spec: InstanceSpec) -> None:
         """Remove the network of a machine that could not be made; the sweep gets what this misses."""

@@ -169,6 +169,19 @@ def test_the_newest_credential_wins_and_none_is_overwritten(held: Held) -> None:
         held.write(lambda uow: uow.contracts.add_credential(replace(first, outer="other")))
 
 
+def test_many_are_read_in_one_look(held: Held) -> None:
+    rows = [contract(f"c{n}") for n in (1, 2, 3)]
+    add(held, *rows)
+    asked = (ContractId("c3"), ContractId("c9"), C1)
+    assert held.read(lambda uow: uow.contracts.many(asked)) == (rows[0], rows[2])
+    assert held.read(lambda uow: uow.contracts.many(())) == ()
+    for n in (1, 2):
+        sealed = SealedCredential(C1, n, 1, f"sealed {n}", "agent", 1_000)
+        held.write(lambda uow, row=sealed: uow.contracts.add_credential(row))  # type: ignore[misc]
+    assert held.read(lambda uow: uow.contracts.credential_numbers(asked)) == {C1: 2}
+    assert held.read(lambda uow: uow.contracts.credential_numbers(())) == {}
+
+
 def test_live_assignments_come_oldest_first(held: Held) -> None:
     add(held, *(contract(f"c{n}") for n in (1, 2, 3)))
     rows = [

@@ -15,7 +15,7 @@ from decent_cloud.domain.contracts.contract import Contract
 from decent_cloud.domain.contracts.lifecycle import ContractEvent
 from decent_cloud.domain.identity.providers import Delegation, Pool
 from decent_cloud.kernel.errors import Internal, NotFound
-from decent_cloud.kernel.ids import AccountId, ContractId
+from decent_cloud.kernel.ids import AccountId, ContractId, PoolId
 from decent_cloud.kernel.status import ContractState, Permission
 from decent_cloud.wire.v1.assignments import RenewLease, StartCreate, TakeLease
 
@@ -55,7 +55,7 @@ def desired(uow: UnitOfWork, caller: Caller, pin_seq: int, now_ms: int) -> PoolD
         pin_seq=pin_seq,
         pin_hash=uow.providers.log_hash(pool.id, pin_seq) if pin_seq > 0 else "",
         issued_at_ms=now_ms,
-        items=tuple(_work(uow, one) for one in uow.assignments.live(pool.id)),
+        items=_works(uow, pool.id),
     )
 
 
@@ -70,8 +70,8 @@ def pending_provision(
         raise NotFound("there is no such provider, or it is not yours")
     delegation = authorize(uow, caller, Permission.FETCH_CONTRACTS, now_ms)
     waiting = {ContractState.ACCEPTED, ContractState.PROVISIONING}
-    work = (_work(uow, one) for one in uow.assignments.live(delegation.pool))
-    return tuple(one for one in work if one.contract.state in waiting)
+    works = _works(uow, delegation.pool)
+    return tuple(one for one in works if one.contract.state in waiting)
 
 
 def take_lease(
@@ -139,13 +139,13 @@ def _save(uow: UnitOfWork, before: Assignment, after: Assignment) -> Assignment:
     return replace(after, version=after.version + 1)
 
 
-def _work(uow: UnitOfWork, assignment: Assignment) -> Work:
-    newest = uow.contracts.credential(assignment.contract)
-    return Work(
-        assignment=assignment,
-        contract=get_contract(uow, assignment.contract),
-        next_n=newest.n + 1 if newest else 1,
-    )
+def _works(uow: UnitOfWork, pool: PoolId) -> tuple[Work, ...]:
+    """Read a pool's live work in three looks, however much there is."""
+    live = uow.assignments.live(pool)
+    ids = tuple(one.contract for one in live)
+    found = {contract.id: contract for contract in uow.contracts.many(ids)}
+    numbers = uow.contracts.credential_numbers(ids)
+    return tuple(Work(one, found[one.contract], numbers.get(one.contract, 0) + 1) for one in live)
 
 
 def _pool(uow: UnitOfWork, delegation: Delegation) -> Pool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 
 from decent_cloud.adapters.memory.tables import Journal, Table, newest_first
@@ -27,6 +28,11 @@ class MemoryContracts:
 
     def get(self, contract: ContractId) -> Contract | None:
         return self._contracts.get(contract)
+
+    def many(self, contracts: tuple[ContractId, ...]) -> tuple[Contract, ...]:
+        wanted = set(contracts)
+        found = (row for row in self._contracts if row.id in wanted)
+        return tuple(sorted(found, key=lambda row: row.id))
 
     def by_digest(self, digest: Digest) -> Contract | None:
         for contract in self._contracts:
@@ -115,6 +121,11 @@ class MemoryContracts:
     def credential(self, contract: ContractId) -> SealedCredential | None:
         found = (row for row in self._credentials if row.contract == contract)
         return max(found, key=lambda row: row.n, default=None)
+
+    def credential_numbers(self, contracts: tuple[ContractId, ...]) -> Mapping[ContractId, int]:
+        wanted = set(contracts)
+        found = sorted((row.n, row.contract) for row in self._credentials if row.contract in wanted)
+        return {contract: n for n, contract in found}
 
     def add_credential(self, credential: SealedCredential) -> None:
         stored = self._credentials.get(credential.contract, credential.n)

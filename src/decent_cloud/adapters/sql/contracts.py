@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from decent_cloud.adapters.sql.records import Rows, same_or_conflict
 from decent_cloud.adapters.sql.session import Session, among
 from decent_cloud.domain.contracts.contract import Contract, HistoryRow, SealedCredential, Term
@@ -34,6 +36,12 @@ class SqlContracts:
     def get(self, contract: ContractId) -> Contract | None:
         # Decisions about payments, terms and assignments hang on the contract: units about one take turns.
         return _CONTRACTS.get_locked(self._session, id=contract)
+
+    def many(self, contracts: tuple[ContractId, ...]) -> tuple[Contract, ...]:
+        if not contracts:
+            return ()
+        listed, params = among("id", contracts)
+        return _CONTRACTS.all(self._session, f"WHERE {listed} ORDER BY id", params)
 
     def by_digest(self, digest: Digest) -> Contract | None:
         tail = f"WHERE digest = :digest OR id IN ({_DIGEST_FIRST})"
@@ -111,6 +119,14 @@ class SqlContracts:
     def credential(self, contract: ContractId) -> SealedCredential | None:
         tail = "WHERE contract = :c ORDER BY n DESC LIMIT 1"
         return _CREDENTIALS.one(self._session, tail, {"c": contract})
+
+    def credential_numbers(self, contracts: tuple[ContractId, ...]) -> Mapping[ContractId, int]:
+        if not contracts:
+            return {}
+        listed, params = among("contract", contracts)
+        sql = f"SELECT contract, max(n) FROM credentials WHERE {listed} GROUP BY contract"
+        rows = self._session.rows(sql, params)
+        return {ContractId(row[0]): int(row[1]) for row in rows}
 
     def add_credential(self, credential: SealedCredential) -> None:
         if _CREDENTIALS.add_unless_there(self._session, credential):

@@ -18,6 +18,10 @@ class Contracts(Protocol):
         """Return the contract."""
         ...
 
+    def many(self, contracts: tuple[ContractId, ...]) -> tuple[Contract, ...]:
+        """Return those of these contracts that exist, oldest first; for reading only, nothing is locked."""
+        ...
+
     def by_digest(self, digest: Digest) -> Contract | None:
         """Return the contract that a signed order made; an extension's digest finds its contract
         too.
@@ -94,6 +98,10 @@ class Contracts(Protocol):
 
     def credential(self, contract: ContractId) -> SealedCredential | None:
         """Return the newest sealed credential."""
+        ...
+
+    def credential_numbers(self, contracts: tuple[ContractId, ...]) -> Mapping[ContractId, int]:
+        """Return the number of the newest credential of each of these contracts that has one."""
         ...
 
     def add_credential(self, credential: SealedCredential) -> None:

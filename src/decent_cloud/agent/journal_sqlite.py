@@ -1,4 +1,4 @@
-"""The journal in one SQLite file: every commit is on the disk before the next step begins."""
+"""The journal in one SQLite file: what matters is on the disk before the next step begins."""
 
 from __future__ import annotations
 
@@ -70,7 +70,12 @@ class SqliteJournal:
         return str(rows[0][0]) if rows else ""
 
     def set_facts(self, facts: Mapping[str, str]) -> None:
-        self.record_desired(facts, ())
+        with self._writing() as db:
+            self._set_facts(db, facts)
+
+    @staticmethod
+    def _set_facts(db: sqlite3.Connection, facts: Mapping[str, str]) -> None:
+        db.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", facts.items())
 
     def pin(self, account: AccountId) -> Pin | None:
         rows = self._read("SELECT seq, head FROM pins WHERE account = ?", account)
@@ -85,8 +90,9 @@ class SqliteJournal:
             )
 
     def record_desired(self, facts: Mapping[str, str], wants: Iterable[Want]) -> None:
-        with self._writing() as db:
-            db.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", facts.items())
+        # Lost with the machine's power, it is told again: an older pin is as good as a newer one.
+        with self._writing(flush=False) as db:
+            self._set_facts(db, facts)
             rows = [(want.contract, _text(want)) for want in wants]
             db.executemany("INSERT OR REPLACE INTO wants VALUES (?, ?)", rows)
 
@@ -108,7 +114,7 @@ class SqliteJournal:
 
     def commit(self, change: Change) -> None:
         contract = change.instance.contract
-        with self._writing() as db:
+        with self._writing(flush=change.flush) as db:
             if change.fulfils is not None:
                 _fulfil(db, change.fulfils, contract)
             db.execute(
@@ -210,15 +216,19 @@ class SqliteJournal:
             return self._db.execute(query, values).fetchall()
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def _writing(self, *, flush: bool = True) -> Iterator[sqlite3.Connection]:
         with self._lock, _told(self._path):
-            self._db.execute("BEGIN IMMEDIATE")
+            if not flush:
+                self._db.execute("PRAGMA synchronous=NORMAL")
             try:
+                self._db.execute("BEGIN IMMEDIATE")
                 yield self._db
                 self._db.execute("COMMIT")
             finally:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
+                if not flush:
+                    self._db.execute("PRAGMA synchronous=FULL")
 
 
 @contextlib.contextmanager

@@ -66,7 +66,7 @@ class Making:
         fresh = Instance(
             contract, Stage.LEASED, w.now_ms(), fence=lease.fence, scope=w.backend.scope
         )
-        w.move(fresh, Stage.LEASED)
+        w.move(fresh, Stage.LEASED, flush=False)  # forgotten, the platform gives it to us again
         w.on_step(steps.LEASE_JOURNALLED)
 
     def keep_lease(self, contract: ContractId) -> None:
@@ -183,20 +183,29 @@ class Making:
             self.lost(instance, error)
             return
         w.on_step(steps.START_ANSWERED)
-        w.move(instance, Stage.STARTED)
-        w.on_step(steps.START_JOURNALLED)
+        if instance.handle is not None or w.vault.get(instance.attempt) is None:
+            w.move(instance, Stage.STARTED)
+            w.on_step(steps.START_JOURNALLED)
+            return
+        # One flush for both: that leave was given, and that the call is about to be made.
+        self._call(instance)
 
     def create(self, contract: ContractId) -> None:
         """Make the machine; whatever goes wrong, look it up before anything else is believed."""
+        instance = self._work.instance(contract)
+        if instance.create_called_ms:
+            self.same_backend(instance)
+        self._call(instance)
+
+    def _call(self, instance: Instance) -> None:
         w = self._work
-        instance = w.instance(contract)
-        assignment = w.desired.assignment(contract)
+        assignment = w.desired.assignment(instance.contract)
         made = w.vault.get(instance.attempt)
         if assignment is None or made is None:
             raise TryLater("the order is not at hand; waiting for the platform", after_s=1)
-        if instance.create_called_ms:
-            self.same_backend(instance)
-        instance = w.move(replace(instance, create_called_ms=w.now_ms(), empties=0), Stage.STARTED)
+        called = replace(instance, create_called_ms=w.now_ms(), empties=0)
+        instance = w.move(called, Stage.STARTED)
+        w.on_step(steps.START_JOURNALLED)
         w.on_step(steps.CREATE_JOURNALLED)
         try:
             seen = w.backend.create(_spec(w, instance, assignment, made))

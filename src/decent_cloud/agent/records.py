@@ -142,7 +142,11 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one journal commit writes, whole or not at all."""
+    """What one journal commit writes, whole or not at all.
+
+    With `flush` off it survives the process's death at once, the machine's only with the next flush:
+    for what the platform tells again anyway.
+    """
 
     instance: Instance
     attempt: Attempt | None = None
@@ -151,3 +155,4 @@ class Change:
     quarantined: tuple[Quarantined, ...] = ()
     frees_port: bool = False
     fulfils: Digest | None = None
+    flush: bool = True

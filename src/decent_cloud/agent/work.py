@@ -78,6 +78,7 @@ class Work:
         reports: tuple[Report, ...] = (),
         acknowledged: tuple[str, ...] = (),
         quarantined: tuple[Quarantined, ...] = (),
+        flush: bool = True,
     ) -> Instance:
         """Journal that a step is done; the back-off of the step before ends."""
         moved = replace(
@@ -97,6 +98,7 @@ class Work:
                 acknowledged=acknowledged,
                 quarantined=quarantined,
                 frees_port=stage in {Stage.GONE, Stage.ENDED, Stage.FAILED},
+                flush=flush,
             )
         )
         return moved

@@ -65,12 +65,17 @@ def running_platform(
         server = build(chosen, ports)
         server.bound(listener)
         config = uvicorn.Config(
-            server.app, lifespan="off", log_config=None, access_log=False, ws="none"
+            server.app,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            date_header=False,
+            ws="none",
         )
         program = uvicorn.Server(config)
         async with server.running():
             serving = asyncio.create_task(program.serve(sockets=[listener]))
-            while not program.started and not serving.done():
+            while not program.started and not serving.done():  # noqa: ASYNC110 - uvicorn has a flag only
                 await asyncio.sleep(0.002)
             url = origin_of(listener)
             started.append(Platform(url, server, asyncio.get_running_loop()))

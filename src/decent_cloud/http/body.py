@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterable
 from typing import cast
@@ -12,17 +13,31 @@ from decent_cloud.http.refusals import BodyTooLarge
 from decent_cloud.kernel.errors import Invalid
 
 MAX_BYTES = 1 << 20
+WITHIN_S = 30.0
 
 
 class ClientGone(Exception):
     """The client hung up before its request was complete."""
 
 
-async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
-    """Read the whole body; raises BodyTooLarge at the first byte above the limit."""
+async def read_body(
+    scope: Scope, receive: Receive, limit_bytes: int, within_s: float = WITHIN_S
+) -> bytes:
+    """Read the whole body.
+
+    Errors: BodyTooLarge at the first byte above the limit, Invalid for one that trickles in, ClientGone.
+    """
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit() and int(value) > limit_bytes:
             raise _too_large(limit_bytes)
+    try:
+        async with asyncio.timeout(within_s):
+            return await _collect(receive, limit_bytes)
+    except TimeoutError:
+        raise Invalid(f"the body did not arrive within {within_s:g} s") from None
+
+
+async def _collect(receive: Receive, limit_bytes: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     while True:

@@ -118,6 +118,14 @@ class Call:
         return known.status, known.body.encode()
 
     @property
+    def identity(self) -> str:
+        """Whose limits count: an account's devices share theirs, each agent has its own."""
+        caller = self.caller
+        return (
+            f"{caller.account}.{caller.kid}" if caller.kind is CallerKind.AGENT else caller.account
+        )
+
+    @property
     def _owner(self) -> str:
         """Whose key space this is; an account's devices share one, so that a retry may come from another."""
         return "public" if self.caller.kind is CallerKind.PUBLIC else str(self.caller.account)

@@ -29,6 +29,14 @@ class Origins:
             self.known = (*self.known, origin)
 
 
+@dataclass(slots=True)
+class Ready:
+    """What the last look at this server's health found, and when."""
+
+    looked_ms: int = 0
+    reason: str = "not looked yet"
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much one address or one identity may ask."""
@@ -60,3 +68,4 @@ class Edge:
     proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     metrics_token: str = field(default="", repr=False)
     jobs_alive_ms: int = 60_000
+    ready: Ready = field(default_factory=Ready)

@@ -6,6 +6,7 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
+from email.utils import formatdate
 
 import structlog
 from litestar.enums import ScopeType
@@ -22,12 +23,14 @@ from decent_cloud.http.limits import Allowance
 from decent_cloud.http.permissions import WRITES
 from decent_cloud.http.refusals import IdempotencyKeyNeeded, Replayed
 from decent_cloud.http.signatures import SignedMessage, claimed_key, is_signed, verify
+from decent_cloud.kernel.clock import Clock
 from decent_cloud.kernel.errors import Invalid
 
 _log = structlog.get_logger("decent_cloud.http.access")
 
 _IDEMPOTENCY_KEY = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _ASKED_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+_ID = re.compile(r"[a-z0-9]{1,64}")
 _STREAM = b"text/event-stream"
 
 
@@ -43,7 +46,7 @@ class Gate:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        answer = _Answer(scope, send, _request_id(scope))
+        answer = _Answer(scope, send, _request_id(scope), self._edge.clock)
         try:
             await self._enter(scope, receive, answer)
         except ClientGone:
@@ -64,7 +67,7 @@ class Gate:
         call.raw = await read_body(scope, receive, self._edge.limits.body_bytes)
         if signed:
             await self._identify(call, headers)
-            answer.allowance = self._edge.limits.identity.take(str(call.caller.account))
+            answer.allowance = self._edge.limits.identity.take(call.identity)
             answer.allowance.check()
         call.idempotency_key = _idempotency_key(headers)
         if call.raw:
@@ -134,8 +137,9 @@ class Gate:
 class _Answer:
     """The answer on its way out: gets the request id and limits, and is remembered for the log."""
 
-    def __init__(self, scope: HTTPScope, send: Send, request_id: str) -> None:
+    def __init__(self, scope: HTTPScope, send: Send, request_id: str, clock: Clock) -> None:
         self.request_id = request_id
+        self._clock = clock
         self.began_s = time.monotonic()
         self.status = 0
         self.code = ""
@@ -152,6 +156,9 @@ class _Answer:
             self.status = message["status"]
             headers = list(message["headers"])
             self.is_stream = any(k == b"content-type" and v == _STREAM for k, v in headers)
+            headers.append(
+                (b"date", formatdate(self._clock.now_ms() // 1_000, usegmt=True).encode())
+            )
             headers.append((b"x-request-id", self.request_id.encode()))
             headers.append((b"x-content-type-options", b"nosniff"))
             if not any(name == b"cache-control" for name, _ in headers):
@@ -212,4 +219,6 @@ def _request_id(scope: HTTPScope) -> str:
 
 
 def _ids(scope: HTTPScope) -> dict[str, str]:
-    return {name: str(value) for name, value in scope.get("path_params", {}).items()}
+    """Return what the path names, if it looks like an id: a path may hold anything."""
+    named = scope.get("path_params", {}).items()
+    return {name: str(value) if _ID.fullmatch(str(value)) else "?" for name, value in named}

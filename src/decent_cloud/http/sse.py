@@ -52,7 +52,7 @@ def stream(call: Call, feed: Feed) -> ASGIApp:
     """
 
     async def respond(scope: Scope, receive: Receive, send: Send) -> None:
-        subscription = call.edge.hub.open(feed.stream, str(call.caller.account))
+        subscription = call.edge.hub.open(feed.stream, call.identity)
         gone = asyncio.create_task(_until_gone(receive, subscription.close))
         try:
             after, opening = await call.read(lambda uow: _opening(uow, feed, _last_seen(scope)))

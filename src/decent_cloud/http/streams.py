@@ -19,7 +19,8 @@ _log = structlog.get_logger(__name__)
 
 _BATCH = 500
 _RETRY_S = 30
-_MOMENTS_S = (0.002, 0.005, 0.01, 0.02, 0.05)
+# PostgreSQL shows a commit to readers of the log only once every older transaction is over, mostly a moment later.
+_LOOK_AGAIN_S = (0.002, 0.005, 0.01, 0.02, 0.05)
 
 
 class Signal(Enum):
@@ -101,17 +102,23 @@ class Hub:
         self._position = 0
         self._closed = False
 
+    async def start(self) -> None:
+        """Note where the event log ends; streams opened from now on miss nothing."""
+        self._position = await self._db.read(lambda uow: uow.outbox.last_seq())
+
     async def run(self) -> None:
-        """Tail the outbox until cancelled; a failing database is tried again."""
+        """Tail the event log until cancelled; a failing database is tried again."""
         listener = self._db.listen(Topic.OUTBOX)
+        looks = len(_LOOK_AGAIN_S)
         try:
-            self._position = await self._db.read(lambda uow: uow.outbox.last_seq())
             while not self._closed:
-                woken = await listener.wait(self._poll_s)
+                pause_s = _LOOK_AGAIN_S[looks] if looks < len(_LOOK_AGAIN_S) else self._poll_s
+                woken = await listener.wait(pause_s)
+                looks = 0 if woken else looks + 1
                 try:
-                    await self._drain(patient=woken)
+                    await self._drain()
                 except Exception:  # noqa: BLE001 - the edge of a loop that must go on
-                    _log.exception("stream hub cannot read the outbox")
+                    _log.exception("stream hub cannot read the event log")
                     await asyncio.sleep(self._poll_s)
         finally:
             listener.close()
@@ -147,33 +154,21 @@ class Hub:
             for subscription in listeners:
                 subscription.close()
 
-    async def _drain(self, *, patient: bool) -> None:
+    async def _drain(self) -> None:
         if not self._open:
             newest = await self._db.read(lambda uow: uow.outbox.last_seq())
             # A stream that opened meanwhile may have read its backlog before `newest`: then read on from here.
             if not self._open:
                 self._position = newest
                 return
-        if await self._hand_out() or not patient:
-            return
-        # PostgreSQL shows a commit only once every older transaction is over, mostly a moment later.
-        for pause_s in _MOMENTS_S:
-            await asyncio.sleep(pause_s)
-            if await self._hand_out():
-                return
-
-    async def _hand_out(self) -> bool:
-        found = False
         while events := await self._db.read(self._read):
-            found = True
             for event in events:
                 self._position = event.seq
                 for subscription in self._open.get(event.stream, ()):
                     if not subscription.put(event):
                         self._metrics.stream_resets.inc()
             if len(events) < _BATCH:
-                break
-        return found
+                return
 
     def _read(self, uow: UnitOfWork) -> tuple[Event, ...]:
         return uow.outbox.read(self._position, _BATCH)

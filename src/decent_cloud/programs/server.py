@@ -94,10 +94,13 @@ class Server:
         """Check that the database is ours, then start jobs and streams. Errors: WrongMode, WrongPlatform."""
         mode, platform_id = self.settings.mode, self.edge.platform_key.platform_id
         await self.db.write(lambda uow: ensure_stamp(uow, mode, platform_id))
+        await self.edge.hub.start()
         self._tasks = [
             asyncio.create_task(self.edge.hub.run(), name="stream hub"),
             asyncio.create_task(self.runner.run(), name="jobs"),
         ]
+        for task in self._tasks:
+            task.add_done_callback(_note_end)
 
     def close_streams(self) -> None:
         """End all event streams, so that their clients go elsewhere before the server waits for them."""
@@ -196,6 +199,7 @@ def run(
             access_log=False,
             proxy_headers=False,
             server_header=False,
+            date_header=False,  # the gate tells the time, by the clock that judges signatures
             timeout_graceful_shutdown=STOP_WITHIN_S,
         )
         shown = server.origins.known[0]
@@ -219,6 +223,12 @@ def grant_admin(settings: ServerSettings, account_hex: str, *, admin: bool = Tru
             await db.close()
 
     asyncio.run(grant())
+
+
+def _note_end(task: asyncio.Task[None]) -> None:
+    """Say so when a part that must run for ever ends by itself; `/readyz` then fails by its missing tick."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("a part of the server died", part=task.get_name(), exc_info=error)
 
 
 async def _serve(program: uvicorn.Server, server: Server, listener: socket.socket) -> None:

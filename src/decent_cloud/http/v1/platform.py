@@ -35,7 +35,11 @@ async def read_openapi(call: NamedDependency[Call]) -> Response[bytes]:
 @get("/docs", include_in_schema=False)
 async def read_docs(call: NamedDependency[Call]) -> Response[bytes]:
     """Return the document as a page for people."""
-    return Response(call.edge.documents.page, media_type="text/html; charset=utf-8")
+    return Response(
+        call.edge.documents.page,
+        media_type="text/html; charset=utf-8",
+        headers={"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"},
+    )
 
 
 ROUTES = (read_platform, read_openapi, read_docs)

@@ -6,6 +6,7 @@ from decent_cloud.wire.v1.contracts import ContractView
 from devtools.actors import Tenant
 from devtools.market import ENDED, Market
 from devtools.processes import until
+from devtools.ssh import run_over_ssh
 
 
 def settled(market: Market, contract: str, timeout_s: float = 25.0) -> ContractView:
@@ -19,14 +20,11 @@ def settled(market: Market, contract: str, timeout_s: float = 25.0) -> ContractV
         return view if view.state == "failed" and paid_back else None
 
     view = until("the rental is active, or failed and paid back", look, timeout_s)
-    made = market.machines(contract)
-    alive = [each for each in made if each.deleted_at_ms is None]
-    # The fake cloud keeps every machine that was ever made: a second create shows even if it was removed.
-    assert len(made) <= 1, f"{len(made)} machines were made"
-    assert len(alive) == (1 if view.state == "active" else 0)
+    # Every machine that was ever made is on record: a second one shows even if it was removed.
+    assert market.made(contract) <= 1, "a second machine was made"
+    assert market.alive(contract) == (1 if view.state == "active" else 0)
     if view.state == "active":
-        opened = market.tenant.open_credential(contract)
-        assert opened.access.host_keys == (alive[0].host_key,), "the secret of another attempt"
+        _check_access(market, contract)
     return view
 
 
@@ -52,3 +50,13 @@ def gone(market: Market, tenant: Tenant, contract: str, timeout_s: float = 25.0)
     market.check_terms(view)
     market.check_books()
     return view
+
+
+def _check_access(market: Market, contract: str) -> None:
+    """See that the credential fits the machine that runs, not that of another attempt."""
+    access = market.tenant.open_credential(contract).access
+    if market.on_fakes:
+        (machine,) = market.cloud.machines(contract)
+        assert access.host_keys == (machine.host_key,)
+    else:
+        assert run_over_ssh(access, "echo in").strip() == "in"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from decent_cloud.app.ports.reach import Reached, ReachResult
+from decent_cloud.app.ports.unit_of_work import UnitOfWork
 from decent_cloud.domain.contracts.lifecycle import ContractEvent
 from decent_cloud.jobs import contracts, housekeeping, reach
 from decent_cloud.jobs.reach import CheckReach, Watch, after_check, pace_ms
@@ -39,7 +40,7 @@ class Background:
         self.runner = Runner(
             store.db,
             self,
-            [contracts.ApplyDeadline(), CheckReach(self.door)],
+            [contracts.ApplyDeadline(), contracts.RenewContract(), CheckReach(self.door)],
             [contracts.tick(), housekeeping.sweep()],
             "worker",
         )
@@ -51,11 +52,15 @@ class Background:
         asyncio.run(self.runner.run_due())
 
     def run_for(self, ms: int, step_ms: int = 10 * SECOND_MS) -> None:
-        """Let time pass as it does: the server ticks all the while."""
+        """Let time pass as it does: the server is awake all the while, and looks every `step_ms`."""
         end_ms = self.use.now_ms + ms
         while self.use.now_ms < end_ms:
             self.use.wait(min(step_ms, end_ms - self.use.now_ms))
+            self.use.write(self._stay_awake)
             self.run()
+
+    def _stay_awake(self, uow: UnitOfWork) -> None:
+        uow.platform.tick(uow.platform.last_tick_ms(), self.use.now_ms)
 
 
 @pytest.fixture

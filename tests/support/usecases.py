@@ -438,9 +438,10 @@ class Usecases:
         return self.report(agent, contract, self.success(agent, tenant, contract, fence))
 
     def paid(self, tenant: Member, offering: Offering, **changes: Any) -> Contract:
-        """Order and pay."""
+        """Order, and pay unless it is one's own."""
         contract = self.order(tenant, offering, **changes)
-        self.charge(contract)
+        if self.payments(contract):
+            self.charge(contract)
         return self.contract(contract)
 
     def active(self, shop: Shop, tenant: Member, offering: Offering, **changes: Any) -> Contract:

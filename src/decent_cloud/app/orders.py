@@ -161,10 +161,17 @@ def extend_contract(
             "the order names another offering than the contract's", field="order.offer.id"
         )
     _check_standing(uow, caller.account, own=contract.self_rental, new=False)
-    _check_no_open_payment(uow, contract)
+    if payment_open(uow, contract):
+        raise ExtensionOpen
     term = _term(contract, signed, len(terms) + 1, fee_ppm)
     uow.contracts.add_term(term)
     return _pay(uow, caller, contract, term, command.pay, now_ms)
+
+
+def payment_open(uow: UnitOfWork, contract: Contract) -> bool:
+    """Tell whether money for some term of the contract may still come."""
+    waiting = {PaymentState.CREATED, PaymentState.HELD_FOR_REVIEW}
+    return any(payment.state in waiting for payment in uow.payments.of_contract(contract.id))
 
 
 def _read_order(uow: UnitOfWork, caller: Caller, wire: StatementWire) -> _Signed:
@@ -226,12 +233,6 @@ def _check_standing(uow: UnitOfWork, account: AccountId, *, own: bool, new: bool
             raise DebtOpen(asset=balance.account.asset.value)
     if new and not own and uow.contracts.unpaid_of(account) >= MAX_UNPAID_ORDERS:
         raise TooManyUnpaid
-
-
-def _check_no_open_payment(uow: UnitOfWork, contract: Contract) -> None:
-    waiting = {PaymentState.CREATED, PaymentState.HELD_FOR_REVIEW}
-    if any(payment.state in waiting for payment in uow.payments.of_contract(contract.id)):
-        raise ExtensionOpen
 
 
 def _contract(

@@ -29,6 +29,7 @@ from decent_cloud.kernel.codec import to_json
 from decent_cloud.kernel.ids import JobId
 
 REACH_KIND = "reach.check"
+RENEW_KIND = "contract.renew"
 EVENT_KIND = "contract"
 
 
@@ -93,7 +94,7 @@ def _apply(uow: UnitOfWork, contract: Contract, effect: Effect, now_ms: int) -> 
         case CheckReach():
             _check_reach(uow, contract, now_ms)
         case StartTerms():
-            _start_terms(uow, contract)
+            _start_terms(uow, contract, now_ms)
         case MoveTerms(from_ms, by_ms):
             _move_terms(uow, contract, from_ms, by_ms)
         case ReleaseEarned():
@@ -109,12 +110,22 @@ def _waiting(uow: UnitOfWork, contract: Contract) -> tuple[Term, ...]:
     return tuple(term for term in uow.contracts.terms(contract.id) if term.paid and not term.to_ms)
 
 
-def _start_terms(uow: UnitOfWork, contract: Contract) -> None:
+def _start_terms(uow: UnitOfWork, contract: Contract, now_ms: int) -> None:
     end_ms = contract.paid_until_ms
-    for term in reversed(_waiting(uow, contract)):
+    waiting = _waiting(uow, contract)
+    if contract.renews and waiting:
+        _plan_renewal(uow, contract, waiting[-1], now_ms)
+    for term in reversed(waiting):
         start_ms = end_ms - term.hours * HOUR_MS
         uow.contracts.save_term(replace(term, from_ms=start_ms, to_ms=end_ms))
         end_ms = start_ms
+
+
+def _plan_renewal(uow: UnitOfWork, contract: Contract, last: Term, now_ms: int) -> None:
+    key = f"{RENEW_KIND}:{contract.id}:{last.ordinal}"
+    data = to_json({"contract": contract.id, "ordinal": last.ordinal}).decode()
+    due_ms = contract.paid_until_ms - lifecycle.renewal_lead_ms(contract)
+    uow.jobs.add(Job(JobId(key), RENEW_KIND, key, max(now_ms, due_ms), data))
 
 
 def _move_terms(uow: UnitOfWork, contract: Contract, from_ms: int, by_ms: int) -> None:

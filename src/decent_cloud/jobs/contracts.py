@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from decent_cloud.app import contracts, platform
+from decent_cloud.app import contracts, platform, renewals, steps
 from decent_cloud.app.ports.jobs import Job
 from decent_cloud.app.ports.unit_of_work import UnitOfWork
 from decent_cloud.jobs.handler import Cron, Next, Step
@@ -22,6 +22,12 @@ class _Data:
     contract: ContractId
 
 
+@dataclass(frozen=True, slots=True)
+class _Renewal:
+    contract: ContractId
+    ordinal: int
+
+
 class ApplyDeadline:
     """Moves one contract whose deadline has passed; one that cannot be moved holds up no other."""
 
@@ -31,6 +37,17 @@ class ApplyDeadline:
         """Apply the deadline in one commit; a contract that moved on meanwhile needs nothing."""
         contract = from_json(job.data, _Data).contract
         await step.commit(lambda uow: _apply(uow, contract, step.now_ms()))
+
+
+class RenewContract:
+    """Renews one contract when its time has come, and tries again while its tenant's credit is short."""
+
+    kind = steps.RENEW_KIND
+
+    async def run(self, job: Job, step: Step) -> None:
+        """Renew in one commit; a contract that was extended or ended meanwhile needs nothing."""
+        renewal = from_json(job.data, _Renewal)
+        await step.commit(lambda uow: _renew(uow, renewal, step.now_ms()))
 
 
 def tick() -> Cron:
@@ -55,3 +72,8 @@ def _apply(uow: UnitOfWork, contract: ContractId, now_ms: int) -> Next:
     if not contracts.apply_deadline(uow, contract, now_ms):
         return Next.again(now_ms + REVIEW_AGAIN_MS)
     return Next.done()
+
+
+def _renew(uow: UnitOfWork, renewal: _Renewal, now_ms: int) -> Next:
+    again_ms = renewals.renew(uow, renewal.contract, renewal.ordinal, now_ms)
+    return Next.again(again_ms) if again_ms else Next.done()

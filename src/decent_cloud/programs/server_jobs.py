@@ -14,6 +14,7 @@ def handlers(processors: Mapping[str, Processor], vantage: Reach) -> tuple[Handl
     """Return the code of every kind of job."""
     return (
         contracts.ApplyDeadline(),
+        contracts.RenewContract(),
         reach.CheckReach(vantage),
         payments.CollectPayment(processors),
         payments.WatchPayment(processors),

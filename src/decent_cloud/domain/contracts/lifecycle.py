@@ -30,6 +30,7 @@ PROVISIONED_BLIND_MS = DAY_MS  # no healthy vantage point at all
 UNREACHABLE_MS = 15 * MINUTE_MS  # of failed checks from a healthy vantage point
 SUSPENDED_MS = 7 * DAY_MS
 LAPSED_MS = DAY_MS
+RENEWAL_LEAD_MS = DAY_MS
 
 
 class ContractEvent(StrEnum):
@@ -166,6 +167,11 @@ def advance(
 def event_at_deadline(state: ContractState) -> ContractEvent:
     """Return what it means when this state's deadline passes."""
     return E.TERM_ENDED if state is S.ACTIVE else E.DEADLINE_PASSED
+
+
+def renewal_lead_ms(contract: Contract) -> int:
+    """Return how long before the paid end a renewal is due: 24 h, for short rentals a quarter of their time."""
+    return min(RENEWAL_LEAD_MS, contract.hours * HOUR_MS // 4)
 
 
 def worked_on(contract: Contract) -> bool:

@@ -153,7 +153,6 @@ class Agent:
         self.keeper.stop()
         for thread in self._threads:
             thread.join(END_S)
-        self.work.orders.close()
         self._transport.close()
         self._parts.driver.close()
         _log.info("agent ended")

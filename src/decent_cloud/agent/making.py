@@ -56,9 +56,6 @@ class Making:
     def take_lease(self, contract: ContractId) -> None:
         """Ask for the work; a polite no means that another agent has it."""
         w = self._work
-        assignment = w.desired.assignment(contract)
-        if assignment is not None:
-            w.orders.expect(assignment)
         w.on_step(steps.LEASE_ASKED)
         lease = w.api.take_lease(contract, TakeLease(scope=w.backend.scope))
         w.on_step(steps.LEASE_ANSWERED)

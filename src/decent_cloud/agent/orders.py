@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -20,11 +18,9 @@ from decent_cloud.drivers.contract import SshKey
 from decent_cloud.kernel.clock import DAY_MS
 from decent_cloud.kernel.errors import DecentError, Invalid, Kind
 from decent_cloud.kernel.ids import AccountId, Digest
-from decent_cloud.wire.v1.accounts import ChainView
 from decent_cloud.wire.v1.agents import AssignmentView, InstanceTerms
 
 LATEST_AFTER_MS = 12 * DAY_MS  # an order is not fulfilled later than this after its `not_after`
-FRESH_S = 5.0  # a chain fetched longer ago may miss a rotation
 _BINDING = ("image", "cpu_milli", "memory_mib", "disk_gib")
 
 
@@ -53,19 +49,6 @@ class Orders:
         self._provider = provider
         self._lock = threading.Lock()
         self._offers: dict[Digest, dict[str, canonical.Json]] = {}
-        self._early = ThreadPoolExecutor(2, thread_name_prefix="chains")
-        self._coming: dict[AccountId, tuple[Future[ChainView], float]] = {}
-
-    def expect(self, assignment: AssignmentView) -> None:
-        """Begin to fetch the tenant's chain: `verify` will need it in a moment."""
-        account = AccountId(assignment.tenant)
-        with self._lock:
-            fetch = self._early.submit(self._api.chain, account)
-            self._coming[account] = (fetch, time.monotonic())
-
-    def close(self) -> None:
-        """End what is still being fetched."""
-        self._early.shutdown(wait=False, cancel_futures=True)
 
     def verify(self, assignment: AssignmentView, now_ms: int) -> Wanted:
         """Return what was ordered.
@@ -138,10 +121,7 @@ class Orders:
 
     def _chain(self, account: AccountId) -> ChainState:
         """Load and verify a chain; refuse one that contradicts what was seen before."""
-        with self._lock:
-            coming, asked = self._coming.pop(account, (None, 0.0))
-        fresh = time.monotonic() - asked < FRESH_S
-        view = coming.result() if coming is not None and fresh else self._api.chain(account)
+        view = self._api.chain(account)
         chain = verified_chain(view, account, self._journal.pin(account))
         self._journal.set_pin(account, chain.pin)
         return chain

@@ -84,7 +84,7 @@ class DockerDriver:
         if spec.user != "root":
             raise Rejected("machines of this driver are entered as root", user=spec.user)
         self._keep_walls()
-        return self._machines.make(spec, disk=self._limits_disk())
+        return self._machines.make(spec, disk_mib=self._disk_mib(spec))
 
     def inspect(self, handle: Handle, contract: ContractId) -> Observation:
         """Read one container by its name."""
@@ -134,5 +134,7 @@ class DockerDriver:
         except DriverError:
             return False
 
-    def _limits_disk(self) -> bool:
-        return self._probed is not None and Limit.DISK in self._probed.limits
+    def _disk_mib(self, spec: InstanceSpec) -> int:
+        """Return the disk limit, 0 where the probe did not show that the engine keeps one."""
+        holds = self._probed is not None and Limit.DISK in self._probed.limits
+        return spec.disk_gib * 1_024 if holds else 0

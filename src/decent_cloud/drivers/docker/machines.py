@@ -63,7 +63,7 @@ class Machines:
         self._scope = f"docker-{found[_ANCHOR_LABEL]}"
         return self._scope
 
-    def make(self, spec: InstanceSpec, *, disk: bool) -> Observation:
+    def make(self, spec: InstanceSpec, *, disk_mib: int) -> Observation:
         """Make the container, finish a half-made one, or return the one there is."""
         if spec.platform != self.platform or not spec.name.startswith("dc-"):
             raise Rejected(f"{spec.name} of {spec.platform} is not for this driver to make")
@@ -71,7 +71,7 @@ class Machines:
         with self._turn(spec.contract):
             scope = self.scope()
             for _ in range(_ROUNDS):
-                made = self._make_once(spec, image, scope, disk=disk)
+                made = self._make_once(spec, image, scope, disk_mib=disk_mib)
                 if made is not None:
                     return made
         raise TryLater(f"another program is making {spec.name} too")
@@ -149,7 +149,7 @@ class Machines:
         return turn is not None and turn.locked()
 
     def _make_once(
-        self, spec: InstanceSpec, image: str, scope: str, *, disk: bool
+        self, spec: InstanceSpec, image: str, scope: str, *, disk_mib: int
     ) -> Observation | None:
         """Go through the steps once; None where what was in the way is gone now.
 
@@ -159,7 +159,7 @@ class Machines:
         try:
             with ThreadPoolExecutor(1) as aside:
                 made = aside.submit(self._ensure_network, spec)
-                container = self._new_container(spec, image, made, disk=disk)
+                container = self._new_container(spec, image, made, disk_mib=disk_mib)
                 if container:
                     self._put_secrets(container, spec)
                 made.result()
@@ -172,10 +172,10 @@ class Machines:
         return mapping.observe_made(spec, scope, self._settings.address, self._clock.now_ms())
 
     def _new_container(
-        self, spec: InstanceSpec, image: str, network_made: Future[None], *, disk: bool
+        self, spec: InstanceSpec, image: str, network_made: Future[None], *, disk_mib: int
     ) -> str:
         """Return the id of a new container; empty where the name is taken."""
-        body = mapping.create_body(spec, image, self._settings, disk=disk)
+        body = mapping.create_body(spec, image, self._settings, disk_mib=disk_mib)
         try:
             try:
                 return self._engine.create(spec.name, body)

@@ -59,9 +59,9 @@ def bridge_name(platform: str, contract: str) -> str:
 
 
 def create_body(
-    spec: InstanceSpec, image: str, settings: DockerSettings, *, disk: bool
+    spec: InstanceSpec, image: str, settings: DockerSettings, *, disk_mib: int
 ) -> dict[str, Any]:
-    """Return the body of the create call; no secret is in it."""
+    """Return the body of the create call; no secret is in it. `disk_mib` 0: without a limit."""
     memory = spec.memory_mib * 1024 * 1024
     host: dict[str, Any] = {
         "Memory": memory,
@@ -79,8 +79,8 @@ def create_body(
     if spec.ssh_port:
         published = {"HostIp": settings.bind, "HostPort": str(spec.ssh_port)}
         host["PortBindings"] = {SSH_PORT: [published]}
-    if disk and spec.disk_gib:
-        host["StorageOpt"] = {"size": f"{spec.disk_gib}G"}
+    if disk_mib:
+        host["StorageOpt"] = {"size": f"{disk_mib}m"}
     return {
         "Image": image,
         "Hostname": spec.name,

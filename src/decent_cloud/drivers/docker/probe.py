@@ -117,7 +117,7 @@ class Trial:
         first, second = self._spec(), self._spec()
         try:
             with ThreadPoolExecutor(1) as aside:
-                made = aside.submit(self._machines.make, second, disk=False)
+                made = aside.submit(self._machines.make, second, disk_mib=0)
                 disk = self._make(first)
                 made.result()
             checks = [self._banner(first), self._banner(second)]
@@ -141,11 +141,11 @@ class Trial:
     def _make(self, spec: InstanceSpec) -> bool:
         """Make a machine with a disk limit, else without; tell which."""
         try:
-            self._machines.make(spec, disk=True)
+            self._machines.make(spec, disk_mib=trials.DISK_MIB)
         except NoCapacity:
             raise
         except DriverError:
-            self._machines.make(spec, disk=False)
+            self._machines.make(spec, disk_mib=0)
             return False
         return True
 
@@ -159,7 +159,7 @@ class Trial:
             image=self._built_in(),
             cpu_milli=trials.CPU_MILLI,
             memory_mib=trials.MEMORY_MIB,
-            disk_gib=trials.DISK_GIB,
+            disk_gib=1,
             ssh_keys=(),
             host_key=make_host_key(secrets.token_bytes(SEED_BYTES)),
             password=Secret(secrets.token_urlsafe(24)),

@@ -14,7 +14,7 @@ from decent_cloud.drivers.docker.api import Engine
 
 CPU_MILLI = 250
 MEMORY_MIB = 64
-DISK_GIB = 1
+DISK_MIB = 64
 MAX_PIDS = 48
 
 _KILLED = 137
@@ -23,7 +23,7 @@ _BURN = (
     " cat /sys/fs/cgroup/cpu/cpu.stat /sys/fs/cgroup/cpu.stat 2>/dev/null"
 )
 _SWALLOW = f"dd if=/dev/zero of=/dev/null bs={MEMORY_MIB * 2}M count=1"
-_FILL = f"dd if=/dev/zero of=/fill bs=1M count={DISK_GIB * 1_100}; s=$?; rm -f /fill; exit $s"
+_FILL = f"dd if=/dev/zero of=/fill bs=1M count={DISK_MIB * 2}; s=$?; rm -f /fill; exit $s"
 _FORK = f"i=0; while [ $i -lt {MAX_PIDS * 2} ]; do sleep 2 >/dev/null 2>&1 & i=$((i+1)); done; echo no limit"
 _KNOCK_US = 500_000  # a neighbour or the host answers within a millisecond, if at all
 

@@ -23,6 +23,15 @@ from decent_cloud.programs.server import build, grant_admin
 from decent_cloud.programs.server_keys import MASTER_FILE, PLATFORM_FILE, load_keys
 from decent_cloud.programs.server_settings import ServerSettings
 from tests.http.test_streams import listening
+from tests.support.market import (
+    PASSWORD,
+    SCOPE,
+    lease,
+    provisioned,
+    publish,
+    rent,
+    until,
+)
 from tests.support.people import Api, new_person, new_shop
 from tests.support.platform import running_platform
 
@@ -91,12 +100,20 @@ def test_secrets_and_personal_fields_are_not_in_the_log_or_the_database(tmp_path
         assert ada.api.get("/accounts/me").json()["email"] == canary
         ada.api.get("/offerings", text="canary-query")
         ada.api.put("/accounts/me/profile", {"email": "canary-without-at"})
+        shop = new_shop(url)
+        contract = rent(ada, publish(shop))
+        until(ada, contract["id"], "accepted")
+        fence = lease(shop, contract["id"])["fence"]
+        started = {"fence": fence, "scope": SCOPE}
+        shop.agent.post(f"/assignments/{contract['id']}/create-started", started)
+        assert provisioned(shop, ada, contract, fence).status_code == 200
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=20)
         assert process.returncode == 0
         folder = tmp_path / "data"
         kept = b"".join(path.read_bytes() for path in folder.glob("decent.db*"))
-        for secret in (canary, "Canary Person", "canary-query", "canary-without-at"):
+        secrets = (canary, "Canary Person", "canary-query", "canary-without-at", PASSWORD)
+        for secret in secrets:
             assert secret not in err
             assert secret.encode() not in kept
         for key in (PLATFORM_FILE, MASTER_FILE):

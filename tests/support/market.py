@@ -25,6 +25,7 @@ from tests.support.people import Person, Shop
 SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGPKSUTyz1HwHReFVvD5obVsALAgJRNarH4TRpNePnAS"
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDuEUlDDvjSVe0SkZx1oPNfmRpjxGmuvHnUxpvwSzYKN"
 SCOPE = "fake:scope"
+PASSWORD = "canary-secret-7f3a"
 DRAFT: Mapping[str, Any] = {
     "title": "Small machine",
     "kind": "container",
@@ -132,7 +133,7 @@ def provisioned(
 ) -> httpx.Response:
     """Report a machine with a credential sealed to the tenant by the shop's agent."""
     subject = Subject(tenant.id, shop.owner.id, Digest(contract["digest"]), 1)
-    access = Access("127.0.0.1", port, "tenant", (HOST_KEY,), password="canary-secret-7f3a")
+    access = Access("127.0.0.1", port, "tenant", (HOST_KEY,), password=PASSWORD)
     sealed = seal_credential(subject, access, shop.agent_keys, tenant.chain.generation)
     report = {
         "outcome": "provisioned",

@@ -10,7 +10,7 @@ from structlog.typing import Processor
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 # Libraries that tell of every connection; what matters of them is logged by us, with ids.
-_CHATTY = ("asyncssh", "httpx", "httpcore", "uvicorn.access", "uvicorn.error")
+_CHATTY = ("alembic", "asyncssh", "httpx", "httpcore", "uvicorn.access", "uvicorn.error")
 
 
 def configure(format_: str, level: str) -> None:

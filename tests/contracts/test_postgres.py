@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import psycopg
 import pytest
 
 from decent_cloud.adapters.sql.engine import connect, migrate
 from decent_cloud.app.ports.unit_of_work import Topic, UnitOfWork
+from decent_cloud.domain.identity.providers import PoolLogEntry
 from tests.contracts.conftest import MASTER_KEY, Held
-from tests.contracts.samples import cash, contract, event, step, transfer
+from tests.contracts.samples import POOL, cash, contract, event, pool, step, transfer
 from tests.contracts.samples import held as held_by
 
 pytestmark = pytest.mark.postgres
@@ -130,6 +132,25 @@ def test_units_about_one_contract_take_turns(held: Held) -> None:
 
     held.run(rush())
     assert [word.split()[1] for word in inside] == ["in", "out"] * 3
+
+
+def test_many_writers_of_one_record_all_get_through(held: Held) -> None:
+    held.write(lambda uow: uow.providers.add_pool(pool()))
+
+    def append(uow: UnitOfWork) -> None:
+        stored = uow.providers.pool(POOL)
+        assert stored is not None
+        seq = stored.log_seq + 1
+        grown = replace(stored, log_seq=seq, log_hash=str(seq))
+        uow.providers.append_log(grown, PoolLogEntry(POOL, seq, str(seq), "{}"))
+
+    async def rush() -> None:
+        await asyncio.gather(*(held.database.write(append) for _ in range(60)))
+
+    held.run(rush())
+    stored = held.read(lambda uow: uow.providers.pool(POOL))
+    assert stored is not None
+    assert (stored.log_seq, stored.version) == (60, 61)
 
 
 def test_a_connection_that_was_cut_while_idle_is_opened_anew(held: Held) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -87,6 +90,22 @@ def test_a_second_migration_changes_nothing(url: str) -> None:
     migrate(url)
     migrate(url)
     assert_schema(url)
+
+
+@pytest.mark.slow
+def test_processes_that_start_together_migrate_once(url: str) -> None:
+    code = "import sys; from decent_cloud.adapters.sql.engine import migrate; migrate(sys.argv[1])"
+    processes = [subprocess.Popen([sys.executable, "-c", code, url]) for _ in range(4)]
+    assert [process.wait(60) for process in processes] == [0] * 4
+    assert_schema(url)
+
+
+def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/decent.db"
+    migrate(url)
+    database = connect(url, MASTER_KEY)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("decent.db*")} == {0o600}
+    asyncio.run(database.close())
 
 
 def test_an_empty_database_is_refused(url: str) -> None:

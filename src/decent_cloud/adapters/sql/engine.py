@@ -49,13 +49,16 @@ class SqlDatabase:
         self._closed = False
 
     async def write(self, fn: Callable[[UnitOfWork], T]) -> T:
-        """Run `fn` in a transaction; after StaleVersion run it again a few times, on what is there by then."""
+        """Run `fn` in a transaction; after StaleVersion run it again a few times, on what is there by then.
+
+        A rerun locks what it reads, so that many writers of one record queue up instead of racing again.
+        """
         for rerun in range(STALE_RERUNS):
             try:
-                return await self._submitted(self._engine.write, fn)
+                return await self._submitted(self._engine.write, fn, firm=rerun > 0)
             except StaleVersion:
                 await asyncio.sleep(random.uniform(0, 0.001) * 2**rerun)  # noqa: S311 - spreads retries
-        return await self._submitted(self._engine.write, fn)
+        return await self._submitted(self._engine.write, fn, firm=True)
 
     async def read(self, fn: Callable[[UnitOfWork], T]) -> T:
         """Run `fn` on one consistent snapshot."""
@@ -72,13 +75,17 @@ class SqlDatabase:
             await asyncio.to_thread(self._engine.close)
 
     async def _submitted(
-        self, submit: Callable[[Waiting], None], fn: Callable[[UnitOfWork], T]
+        self,
+        submit: Callable[[Waiting], None],
+        fn: Callable[[UnitOfWork], T],
+        *,
+        firm: bool = False,
     ) -> T:
         if self._closed:
             raise TryLater("the database is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        submit(Waiting(fn, loop, future))
+        submit(Waiting(fn, loop, future, firm))
         return await future
 
 

@@ -8,7 +8,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from decent_cloud.domain.ledger.errors import Overdrawn
-from decent_cloud.kernel.errors import AlreadyExists, DecentError, Internal, TryLater
+from decent_cloud.kernel.errors import AlreadyExists, Conflict, DecentError, Internal, TryLater
 
 FLOOR = "ck_balances_floor"
 BOOKED_BEFORE = "transfers: this id was booked before"
@@ -18,6 +18,7 @@ _NO_ROOM = "SQLITE_FULL"
 _BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED")
 _UNREADABLE = ("SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY")
 _RERUN = {"40001", "40P01"}  # serialization failure, deadlock
+_MADE_ALREADY = {"42P07", "42710", "42723"}  # a table, a guard, a function
 # Disk full, too many connections, I/O error; then by class: connection, operator intervention.
 _LATER = {"53100", "53200", "53300", "58030"}
 _LATER_CLASSES = ("08", "57")
@@ -67,6 +68,8 @@ def _of_postgres(error: psycopg.Error) -> DecentError | None:
         return None
     if state == "23505":
         return AlreadyExists()
+    if state in _MADE_ALREADY:
+        return Conflict(f"already exists: {error.diag.message_primary}")
     if state == "23514" and name == FLOOR:
         return Overdrawn()
     if state.startswith("23"):

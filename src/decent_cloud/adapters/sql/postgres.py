@@ -8,7 +8,6 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -87,7 +86,7 @@ class PostgresEngine:
     def _write(self, waiting: Waiting) -> None:
         topics: set[Topic] = set()
         try:
-            result, topics = self._rerun(waiting.fn)
+            result, topics = self._rerun(waiting)
             outcome = Outcome(waiting, result)
         except BaseException as error:  # noqa: BLE001 - the caller is told, the thread serves others
             outcome = Outcome(waiting, error=translated(error))
@@ -97,22 +96,22 @@ class PostgresEngine:
             topics = topics | {Topic.OUTBOX}
         self._wakes.send([outcome], topics)
 
-    def _rerun(self, fn: Callable[[SqlUnit], Any]) -> tuple[Any, set[Topic]]:
+    def _rerun(self, waiting: Waiting) -> tuple[Any, set[Topic]]:
         for run in range(MOST_RUNS):
             try:
-                return self._once(fn)
+                return self._once(waiting)
             except Exception as error:
                 if not wants_rerun(error):
                     raise
                 time.sleep(random.uniform(0, 0.002) * 2**run)  # noqa: S311 - spreads retries, hides nothing
         raise TryLater("too many writers want the same rows; nothing was changed")
 
-    def _once(self, fn: Callable[[SqlUnit], Any]) -> tuple[Any, set[Topic]]:
+    def _once(self, waiting: Waiting) -> tuple[Any, set[Topic]]:
         place = self._begin(_WRITE)
         session = place.writing.session
-        session.begin()
+        session.begin(firm=waiting.firm)
         try:
-            result = fn(place.writing)
+            result = waiting.fn(place.writing)
         except BaseException:
             self._roll_back(place)
             raise

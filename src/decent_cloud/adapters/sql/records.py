@@ -107,16 +107,11 @@ class Rows(Generic[R]):
 
     def get(self, session: Session, **key: str | int) -> R | None:
         """Return the row of a key."""
-        return self.one(session, self._by_key, key)
+        return self.one(session, self._by_key + session.lock(), key)
 
     def get_locked(self, session: Session, **key: str | int) -> R | None:
-        """Return the row of a key, and in a writing transaction let no other one change it before our end.
-
-        SQLite has one writer anyway. On PostgreSQL this makes units about one record run one after another.
-        """
-        lock = session.writing and session.postgres
-        tail = f"{self._by_key} FOR NO KEY UPDATE" if lock else self._by_key
-        return self.one(session, tail, key)
+        """Return the row of a key, for a writing unit to itself."""
+        return self.one(session, self._by_key + session.lock(always=True), key)
 
     def one(self, session: Session, tail: str, params: Params) -> R | None:
         """Return the only row that `tail` (from WHERE on) leaves."""

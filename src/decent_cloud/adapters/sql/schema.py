@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from decent_cloud.adapters.sql.guards import TRIGGERS
 from decent_cloud.adapters.sql.outbox import BASE, EVENTS_A_TRANSACTION
 from decent_cloud.adapters.sql.session import Dialect
 from decent_cloud.adapters.sql.tables import metadata
+from decent_cloud.kernel.errors import Conflict
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _CURE = "stop the server and run the migrations, or restore a backup"
@@ -35,6 +37,16 @@ def migrate(url: str) -> None:
 
     Errors: TryLater if it cannot be reached.
     """
+    if make_url(url).get_backend_name() == Dialect.SQLITE.value:
+        _keep_private(Path(make_url(url).database or ""))
+    try:
+        _upgrade(url)
+    except Conflict:
+        # Another process made the same tables a moment before us: what is left to do is seen now.
+        _upgrade(url)
+
+
+def _upgrade(url: str) -> None:
     with opened(url) as connection:
         config = alembic_config(url)
         config.attributes["connection"] = connection
@@ -70,6 +82,8 @@ def opened(url: str) -> Iterator[Connection]:
         )
     try:
         with engine.begin() as connection:
+            if connection.dialect.name == Dialect.POSTGRESQL.value:
+                connection.exec_driver_sql("SET LOCAL lock_timeout = '60s'")
             yield connection
     except Exception as error:
         ours = translated(error)
@@ -78,6 +92,11 @@ def opened(url: str) -> Iterator[Connection]:
         raise ours from error
     finally:
         engine.dispose()
+
+
+def _keep_private(path: Path) -> None:
+    # SQLite gives its log and index the rights of the file, which is its owner's alone.
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
 
 
 def _leave_transactions_to_us(connection: object, _record: object) -> None:

@@ -30,20 +30,22 @@ class Session:
     That costs a third of what a Core statement does (docs/decisions/0002-sync-core.md).
     """
 
-    __slots__ = ("_cursor", "_events", "dialect", "topics", "writing")
+    __slots__ = ("_cursor", "_events", "dialect", "firm", "topics", "writing")
 
     def __init__(self, cursor: Any, dialect: Dialect, *, writing: bool) -> None:
-        """Take a driver's cursor; `writing` tells whether reads of a record may lock it."""
+        """Take a driver's cursor; only a session for writing can lock what it reads."""
         self._cursor = cursor
         self.dialect = dialect
         self.writing = writing
         self.topics: set[Topic] = set()
         self._events = 0
+        self.firm = False
 
-    def begin(self) -> None:
-        """Forget what the transaction before touched."""
+    def begin(self, *, firm: bool = False) -> None:
+        """Forget what the transaction before touched; a firm one locks every record that it gets by key."""
         self.topics = set()
         self._events = 0
+        self.firm = firm
 
     @property
     def postgres(self) -> bool:
@@ -71,6 +73,14 @@ class Session:
         """Run a statement that returns one number; none and NULL are 0."""
         found = self.row(sql, params)
         return int(found[0] or 0) if found else 0
+
+    def lock(self, *, always: bool = False) -> str:
+        """Return what ends a SELECT of one record so that no other transaction changes it before our end.
+
+        Nothing on SQLite, which has one writer. On PostgreSQL units about that record then take turns.
+        """
+        wanted = self.postgres and self.writing and (always or self.firm)
+        return " FOR NO KEY UPDATE" if wanted else ""
 
     def touched(self, topic: Topic) -> None:
         """Wake the topic's listeners once this transaction is committed."""

@@ -15,11 +15,12 @@ from decent_cloud.app.ports.unit_of_work import Topic
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A unit of work that a caller waits for."""
+    """A unit of work that a caller waits for; a firm one was stale before and locks what it reads."""
 
     fn: Callable[[SqlUnit], Any]
     loop: AbstractEventLoop
     future: Future[Any]
+    firm: bool = False
 
 
 @dataclass(frozen=True, slots=True)

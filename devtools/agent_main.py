@@ -16,19 +16,23 @@ from decent_cloud.agent.keys import load_keys
 from decent_cloud.agent.settings import AgentSettings
 from decent_cloud.client.transport import Limits
 from decent_cloud.drivers import registry
+from decent_cloud.drivers.contract import Probe
+from decent_cloud.drivers.docker.driver import DockerDriver
 from decent_cloud.kernel import codec
 from devtools.killing import StepHook
 from devtools.shared_clock import SharedClock
 
 
 class AgentSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to run, and the files by which the test steers it."""
+    """What to run, and the files by which the test steers it; `probed` remembers an engine's trial over restarts."""
 
     settings: AgentSettings
     clock: str
     steps: str
     kill_at: str = ""
     freeze_at: str = ""
+    probed: str = ""
+    stream: bool = True
     first_pause_s: float = 0.05
     longest_pause_s: float = 0.5
 
@@ -41,6 +45,8 @@ def main(spec_file: Path) -> None:
     lock_data_dir(settings.lock_file)
     journal = SqliteJournal(settings.journal)
     driver = registry.load(settings.driver, settings.driver_settings, journal.fact(PLATFORM_ID))
+    if isinstance(driver, DockerDriver) and spec.probed:
+        _remember_trial(driver, Path(spec.probed))
     parts = Parts(
         keys=load_keys(settings.key_file),
         journal=journal,
@@ -51,8 +57,18 @@ def main(spec_file: Path) -> None:
     )
     agent = Agent(settings, parts)
     signal.signal(signal.SIGTERM, lambda _number, _frame: agent.stop())
+    if not spec.stream:
+        agent.hints.stop()  # what is stopped before it runs ends at once: polling is left
     agent.run()
     journal.close()
+
+
+def _remember_trial(driver: DockerDriver, file: Path) -> None:
+    """Spare restarts the seconds of a trial that the same engine has passed a moment ago."""
+    if file.exists():
+        driver._probed = codec.from_json(file.read_bytes(), Probe)
+    elif driver.probe().passed:
+        file.write_bytes(codec.to_json(driver.probe()))
 
 
 if __name__ == "__main__":

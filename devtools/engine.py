@@ -106,12 +106,11 @@ def engine(
         yield Engine(running, owned=False)
         return
     _require_root_and_programs()
-    _private_folder(scratch)
-    with _only_one(scratch, wait_s), _terminated_as_exception():
-        clean(scratch)
+    with _only_one(scratch, wait_s) as lock, _terminated_as_exception():
+        _clean(scratch)
         _private_folder(scratch / "state")
         netstate.capture().save(scratch / "state" / "net.json")
-        guard = _start_guard(scratch)
+        guard = _start_guard(scratch, lock)
         made = Engine(f"unix://{scratch}/docker.sock", True, scratch, tuple(extra_args))
         try:
             made.start()
@@ -129,7 +128,20 @@ def running_engine() -> str | None:
 
 
 def clean(scratch: Path = SCRATCH) -> bool:
-    """Stop what an earlier run left, put the machine's network back; tell if there was anything."""
+    """Remove what a killed run left, its guard killed too; tell if there was anything.
+
+    Raises EngineBusy while a run is alive.
+    """
+    if not scratch.exists():
+        return False
+    with _only_one(scratch, 0):
+        found = _clean(scratch)
+        _remove(scratch)
+    return found
+
+
+def _clean(scratch: Path) -> bool:
+    """Stop the engine and put the machine's network back; for the holder of the lock."""
     kept = scratch / "state" / "net.json"
     if not kept.exists():
         return False
@@ -141,6 +153,13 @@ def clean(scratch: Path = SCRATCH) -> bool:
         path = scratch / name
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
     return True
+
+
+def _remove(scratch: Path) -> None:
+    """Remove the lock, by its holder, and the folder."""
+    (scratch / "lock").unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        scratch.rmdir()
 
 
 def _require_root_and_programs() -> None:
@@ -162,21 +181,35 @@ def _private_folder(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _only_one(scratch: Path, wait_s: float) -> Iterator[None]:
-    """Hold the machine-wide lock; it is free again at once when its holder dies."""
-    with (scratch / "lock").open("w") as lock:
-        end = time.monotonic() + wait_s
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > end:
-                    raise EngineBusy(
-                        f"another run has an engine up in {scratch}; wait for it"
-                    ) from None
-                time.sleep(0.2)
-        yield
+def _only_one(scratch: Path, wait_s: float) -> Iterator[int]:
+    """Hold the machine-wide lock and give its file; free again at once when its holders are dead."""
+    end = time.monotonic() + wait_s
+    while (lock := _lock(scratch)) is None:
+        if time.monotonic() > end:
+            raise EngineBusy(f"another run has an engine up in {scratch}; wait for it")
+        time.sleep(0.2)
+    try:
+        yield lock
+    finally:
+        os.close(lock)
+
+
+def _lock(scratch: Path) -> int | None:
+    """Return the locked file, or None: a file that its last holder removed does not count."""
+    _private_folder(scratch)
+    lock = os.open(scratch / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    if not _locked(lock, scratch / "lock"):
+        os.close(lock)
+        return None
+    return lock
+
+
+def _locked(lock: int, path: Path) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(lock), path.stat())
+    except (BlockingIOError, FileNotFoundError):
+        return False
 
 
 @contextlib.contextmanager
@@ -309,11 +342,16 @@ def _wait(done: Callable[[], bool], timeout_s: float, why: str) -> None:
         time.sleep(0.02)
 
 
-def _start_guard(scratch: Path) -> subprocess.Popen[bytes]:
-    """Start the process that cleans up when the pipe to us closes, whatever closed it."""
+def _start_guard(scratch: Path, lock: int) -> subprocess.Popen[bytes]:
+    """Start the process that cleans up when the pipe to us closes, whatever closed it.
+
+    It shares our lock, so that nobody begins before it has ended.
+    """
     root = str(Path(__file__).resolve().parent.parent)
     command = [sys.executable, "-m", "devtools.engine", "guard", str(scratch)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, cwd=root, start_new_session=True)
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, cwd=root, start_new_session=True, pass_fds=(lock,)
+    )
 
 
 def _end_guard(guard: subprocess.Popen[bytes]) -> None:
@@ -335,9 +373,14 @@ def main(arguments: Sequence[str]) -> int:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         sys.stdin.buffer.read()
-        clean(Path(arguments[1]))
+        _clean(Path(arguments[1]))
+        _remove(Path(arguments[1]))
     elif verb == "clean":
-        print("cleaned up after an earlier run" if clean() else "nothing to clean")
+        try:
+            print("cleaned up after an earlier run" if clean() else "nothing to clean")
+        except EngineBusy as busy:
+            print(busy)
+            return 1
     else:
         print(running_engine() or "no engine answers")
     return 0

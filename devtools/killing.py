@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import threading
+import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -26,7 +27,7 @@ class StepHook:
     def __call__(self, step: str) -> None:
         """Note the step, and act if it is the one."""
         with self._lock:
-            os.write(self._log, f"{step}\n".encode())
+            os.write(self._log, f"{step} {time.time_ns()}\n".encode())
             self._seen[step] += 1
             now = (step, self._seen[step])
         if now == self._kill_at:
@@ -40,8 +41,22 @@ def _at(text: str) -> tuple[str, int]:
     return name, int(times or 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A step and when it was passed, on the machine's clock."""
+
+    step: str
+    at_ms: float
+
+
+def moments_in(log: Path) -> tuple[Moment, ...]:
+    """Return the steps that a hook wrote down, in order, with their times."""
+    if not log.exists():
+        return ()
+    lines = (line.rsplit(" ", 1) for line in log.read_text().splitlines())
+    return tuple(Moment(step, int(at_ns) / 1_000_000) for step, at_ns in lines)
+
+
 def steps_in(log: Path) -> tuple[str, ...]:
     """Return the steps that a hook wrote down, in order."""
-    with contextlib.suppress(FileNotFoundError):
-        return tuple(log.read_text().splitlines())
-    return ()
+    return tuple(each.step for each in moments_in(log))

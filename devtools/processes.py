@@ -15,7 +15,7 @@ from decent_cloud.agent.settings import AgentSettings
 from decent_cloud.kernel import codec
 from decent_cloud.programs.server_settings import ServerSettings
 from devtools.agent_main import AgentSpec
-from devtools.killing import steps_in
+from devtools.killing import Moment, moments_in, steps_in
 from devtools.nursery import nursery
 from devtools.server_main import ServerSpec
 
@@ -176,18 +176,25 @@ class AgentProgram(Program):
         self.steps_file = folder / f"{name}.steps"
         self._clock = clock
         self._spec = folder / f"{name}.json"
+        self._probed = folder / f"{name}.probed"
 
-    def start(self, kill_at: str = "", freeze_at: str = "") -> None:
-        """Start it, to die or freeze at a step if one is named."""
+    def start(self, kill_at: str = "", freeze_at: str = "", *, stream: bool = True) -> None:
+        """Start it, to die or freeze at a step if one is named; without the event stream it only polls."""
         spec = AgentSpec(
             settings=self.settings,
             clock=str(self._clock),
             steps=str(self.steps_file),
             kill_at=kill_at,
             freeze_at=freeze_at,
+            probed=str(self._probed),
+            stream=stream,
         )
         self._spec.write_bytes(codec.to_json(spec))
         self.launch(self._spec)
+
+    def moments(self) -> tuple[Moment, ...]:
+        """Return every step that it passed, over all runs, and when."""
+        return moments_in(self.steps_file)
 
     def steps(self) -> tuple[str, ...]:
         """Return every step that it passed, over all runs."""

@@ -10,11 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from devtools.engine import Engine, EngineUnavailable, clean, engine
+from devtools.engine import Engine, EngineBusy, EngineUnavailable, clean, engine
 
 ROOT = Path(__file__).parents[2]
 NAMES_MISSING = [
@@ -36,6 +37,7 @@ with engine(Path(sys.argv[1]), own=True) as made:
     print(made.url, flush=True)
     time.sleep(float(sys.argv[2]))
 """
+CLEAN = "import sys; from pathlib import Path; from devtools.engine import clean; print(clean(Path(sys.argv[1])))"
 LOOK = "from devtools.netstate import capture; print(capture())"
 
 
@@ -79,7 +81,7 @@ def scratch() -> Iterator[Path]:
 
 def wait_until_clean(scratch: Path) -> None:
     end = time.monotonic() + 60
-    while (scratch / "state").exists():
+    while scratch.exists():
         assert time.monotonic() < end, "the guard did not clean up"
         time.sleep(0.05)
 
@@ -102,7 +104,36 @@ def test_rules_switches_and_files_are_as_before_after(
         user.wait(60)
     wait_until_clean(scratch)
     assert namespace.look() == before
-    assert sorted(each.name for each in scratch.iterdir()) == ["lock"]
+
+
+def test_what_a_run_and_its_guard_left_when_both_were_killed_is_cleaned(
+    namespace: Namespace, scratch: Path
+) -> None:
+    before = namespace.look()
+    with namespace.start(USE, str(scratch), "600") as user:
+        assert user.stdout is not None
+        assert user.stdout.readline().startswith("unix://")
+        with pytest.raises(EngineBusy):
+            clean(scratch)
+        for pid in guards(scratch):
+            os.kill(pid, signal.SIGKILL)
+        user.kill()
+        user.wait(60)
+    assert namespace.look() != before
+    with namespace.start(CLEAN, str(scratch)) as cleaning:
+        assert cleaning.communicate(timeout=60)[0] == "True\n"
+    assert namespace.look() == before
+    assert not scratch.exists()
+
+
+def guards(scratch: Path) -> list[int]:
+    found = []
+    for each in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = each.read_bytes().split(b"\0")
+            if b"guard" in words and str(scratch).encode() in words:
+                found.append(int(each.parent.name))
+    return found
 
 
 def test_an_engine_of_somebody_else_is_not_ours_to_stop(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from click.testing import CliRunner, Result
 
 from decent_cloud.client.keystore import FileKeyStore
 from decent_cloud.client.statements import verified_chain
+from decent_cloud.domain.keys.devices import DeviceType, Rank
+from decent_cloud.domain.keys.links import build_add
 from decent_cloud.domain.keys.seeds import AccountSeed
 from decent_cloud.kernel import codec
 from decent_cloud.kernel.ids import AccountId
@@ -23,7 +25,7 @@ from decent_cloud.programs.cli import cli
 from decent_cloud.programs.server import Ports
 from decent_cloud.wire.v1.accounts import ChainView
 from tests.support.market import OpenDoor, lease, provisioned, until
-from tests.support.people import Api, Person, Shop, new_shop
+from tests.support.people import Person, Shop, new_keys
 from tests.support.platform import Platform, running_platform
 
 SSH_PUBLIC = (
@@ -110,9 +112,15 @@ def provider(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> De
 
 
 @pytest.fixture(scope="module")
-def shop(platform: Platform) -> Shop:
-    """Give a provider past the command line, with an agent whose key tests hold."""
-    return new_shop(platform.url)
+def shop(provider: Desk) -> Shop:
+    """Give the provider's account past the command line, with an agent in `barn` whose key tests hold."""
+    keys, chain = new_keys(), provider.person().chain
+    link = build_add(chain.next_place, keys.public(DeviceType.AGENT, Rank.READER), [keys])
+    file = provider.home / "add.json"
+    file.write_bytes(codec.to_json(link.to_json()))
+    joined = provider.run("agents", "approve", "--file", str(file), "--pool", "barn", "--yes")
+    owner = provider.person()
+    return Shop(owner, joined["pool"], keys, owner.api_of(keys))
 
 
 @pytest.fixture
@@ -163,6 +171,3 @@ def _deliver(shop: Shop, tenant: Person, contract: Mapping[str, Any]) -> None:
     assert started.status_code == 200, started.text
     assert provisioned(shop, tenant, contract, fence).status_code == 200
     until(tenant, contract["id"], "active")
-
-
-__all__ = ["Api", "Desk", "working_agent"]

@@ -7,9 +7,13 @@ import os
 import stat
 from pathlib import Path
 
+import pytest
+
 from decent_cloud.domain.keys.devices import DeviceKeys
 from decent_cloud.domain.keys.recovery import seed_from_words
 from tests.cli.conftest import Desk
+
+pytestmark = pytest.mark.slow  # whole accounts on a whole platform
 
 
 def test_a_new_account_has_this_device_and_the_recovery_words(stranger: Desk) -> None:
@@ -44,7 +48,9 @@ def test_words_go_to_a_private_file_instead(stranger: Desk, tmp_path: Path) -> N
 def test_secret_files_can_be_read_by_their_owner_only(tenant: Desk) -> None:
     files = _files(tenant.home)
     assert any(file.suffix == ".key" for file in files)
-    assert all(stat.S_IMODE(file.stat().st_mode) & 0o077 == 0 for file in files if file.suffix != ".lock")
+    assert all(
+        stat.S_IMODE(file.stat().st_mode) & 0o077 == 0 for file in files if file.suffix != ".lock"
+    )
 
 
 def test_a_profile_has_one_account(tenant: Desk) -> None:
@@ -130,7 +136,11 @@ def test_errors_for_a_person_name_code_field_and_cure(stranger: Desk) -> None:
 def test_a_config_file_with_an_odd_setting_is_refused(stranger: Desk) -> None:
     stranger.home.mkdir(parents=True)
     file = stranger.home / "config.toml"
-    for text, word in (("[profiles.default]\ncolour = 'red'", "colour"), ("[", "TOML"), ("[profiles.default]\naccount=5", "texts")):
+    for text, word in (
+        ("[profiles.default]\ncolour = 'red'", "colour"),
+        ("[", "TOML"),
+        ("[profiles.default]\naccount=5", "texts"),
+    ):
         file.write_text(text)
         error = stranger.refused(2, "search")
         assert word in error["message"]

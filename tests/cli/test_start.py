@@ -36,7 +36,9 @@ def test_the_list_of_commands_loads_none_of_them() -> None:
         "cli.main(['--help'], standalone_mode=False)\n"
         f"print([name for name in {heavy!r} if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert "rent " in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
 
@@ -80,7 +82,11 @@ def test_completion_knows_commands_options_and_choices() -> None:
         "decent completion fi": "fish",
     }
     for line, expected in asked.items():
-        env = {"_DECENT_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
+        env = {
+            "_DECENT_COMPLETE": "bash_complete",
+            "COMP_WORDS": line,
+            "COMP_CWORD": str(len(line.split()) - 1),
+        }
         result = CliRunner(env=env).invoke(cli, [], prog_name="decent")
         assert f"plain,{expected}" in result.stdout
 

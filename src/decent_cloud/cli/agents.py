@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import sys
 import time
@@ -35,6 +36,7 @@ from decent_cloud.wire.v1.agents import AgentView, DelegationView
 from decent_cloud.wire.v1.providers import OpenPairing, PairingView, PoolView
 
 POLL_S = 0.25
+_KID = re.compile(r"[A-Za-z0-9_-]{22}")
 TOKEN_LIVES_S = 86_400
 
 
@@ -179,12 +181,20 @@ def approve(
     _show_joined(session, joined)
 
 
-@agents.command("revoke", cls=Leaf, example="decent agents revoke oJvjLvPUI8G0lwKih8xaTg")
+@agents.command(
+    "revoke",
+    cls=Leaf,
+    example="decent agents revoke oJvjLvPUI8G0lwKih8xaTg",
+    # An agent's id may begin with a dash: no short options here, and no unknown ones.
+    context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]},
+)
 @click.argument("agent")
-@_yes
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_session
 def revoke(session: Session, agent: str, yes: bool) -> None:
     """End what AGENT may do, at once; its machines stay until another agent takes over."""
+    if not _KID.fullmatch(agent):
+        raise Invalid(f"{agent!r} is no agent's id; see: decent agents list", field="agent")
     session.out.ask(f"Revoke agent {agent}?", yes=yes)
     found = enrolment.revoke(session.client, session.signer, agent)
     if session.out.json:

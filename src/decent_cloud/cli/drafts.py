@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from decent_cloud.cli.words import parse_amount
+from decent_cloud.cli.words import parse_amount, parse_cores
 from decent_cloud.client.private_files import read_private, write_private
 from decent_cloud.kernel import codec
 from decent_cloud.kernel.errors import Invalid, NotFound
@@ -43,10 +43,7 @@ def draft_of(fields: Mapping[str, Any]) -> OfferingDraft:
         asset = _asset(shape.get("asset"))
         shape["price_minor_per_hour"] = str(parse_amount(price, asset, PRICE))
     if CORES in shape:
-        milli = Decimal(str(shape.pop(CORES))) * 1000
-        if milli != milli.to_integral_value():
-            raise Invalid("cores have at most three decimals", field=CORES)
-        shape["cpu_milli"] = int(milli)
+        shape["cpu_milli"] = parse_cores(str(shape.pop(CORES)), CORES)
     try:
         return codec.convert(shape, OfferingDraft)
     except Invalid as error:

@@ -7,7 +7,7 @@ import click
 from decent_cloud.cli.commands import Leaf
 from decent_cloud.cli.offering_view import offering_row
 from decent_cloud.cli.session import Session, pass_session
-from decent_cloud.cli.words import parse_amount
+from decent_cloud.cli.words import parse_amount, parse_cores
 from decent_cloud.kernel.errors import Invalid
 from decent_cloud.kernel.money import Asset
 from decent_cloud.kernel.status import OfferingKind
@@ -59,7 +59,7 @@ def search(
         if max_price and asset
         else "",
         "min_memory_mib": str(min_memory_mib or ""),
-        "min_cpu_milli": str(_milli(min_cpu)) if min_cpu else "",
+        "min_cpu_milli": str(parse_cores(min_cpu, "min_cpu")) if min_cpu else "",
         "provider": provider,
     }
     found = _collect(
@@ -86,13 +86,3 @@ def _collect(session: Session, query: dict[str, str], limit: int, *, every: bool
         if not cursor:
             break
     return OfferingsPage(items=tuple(items[:limit]), next=cursor)
-
-
-def _milli(text: str) -> int:
-    try:
-        whole, _, rest = text.partition(".")
-        return int(whole or "0") * 1_000 + int(f"{rest:0<3}"[:3])
-    except ValueError:
-        raise Invalid(
-            f"{text!r} is no number of cores; write for example 0.5", field="min_cpu"
-        ) from None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from decent_cloud.kernel.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, parse_rfc3339
 from decent_cloud.kernel.errors import Invalid
 from decent_cloud.kernel.money import MAX_AMOUNT_MINOR, Asset, decimal_text
 from decent_cloud.wire.v1.money import Amount
+
+MAX_CPU_MILLI = 1_024_000
 
 
 def amount(found: Amount) -> str:
@@ -28,7 +30,7 @@ def parse_amount(text: str, asset: Asset, field: str) -> int:
     """
     try:
         units = Decimal(text).scaleb(asset.decimals)
-    except InvalidOperation:
+    except ArithmeticError:
         raise Invalid(f"{text!r} is no amount; write for example 0.05", field=field) from None
     if not units.is_finite() or units != units.to_integral_value():
         raise Invalid(
@@ -66,3 +68,20 @@ def cores(cpu_milli: int) -> str:
     """Return thousandths of a core as cores."""
     whole, rest = divmod(cpu_milli, 1_000)
     return f"{whole}.{rest:03d}".rstrip("0").rstrip(".")
+
+
+def parse_cores(text: str, field: str) -> int:
+    """Return cores as thousandths of one.
+
+    Errors: Invalid naming the field.
+    """
+    try:
+        milli = Decimal(text).scaleb(3)
+        whole = int(milli)
+    except (ArithmeticError, ValueError):
+        raise Invalid(
+            f"{text!r} is no number of cores; write for example 0.5", field=field
+        ) from None
+    if milli != whole or not 0 <= whole <= MAX_CPU_MILLI:
+        raise Invalid("cores are at most 1024 and have at most three decimals", field=field)
+    return whole

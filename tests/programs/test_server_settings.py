@@ -82,7 +82,10 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def test_a_development_server_may_be_forced_into_the_open() -> None:
-    settings = read_settings(given={"listen": "0.0.0.0:8080", "listen_anywhere": True})
+    given = {"listen": "0.0.0.0:8080", "listen_anywhere": True}
+    with pytest.raises(Invalid, match="name the origins"):
+        read_settings(given=given)
+    settings = read_settings(given={**given, "public_origins": ("http://10.0.0.5:8080",)})
     assert settings.address == ("0.0.0.0", 8080)
     assert read_settings(given={"listen": "[::1]:80"}).address == ("::1", 80)
     assert read_settings(given={"listen": "localhost:80"}).address == ("localhost", 80)

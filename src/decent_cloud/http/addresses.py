@@ -14,7 +14,7 @@ _SITE_BITS = 64  # one IPv6 customer holds at least a /64
 def client_of(scope: Scope, proxies: Sequence[IPv4Network | IPv6Network]) -> str:
     """Return the caller's address; `X-Forwarded-For` counts only from the right and only through known proxies."""
     peer = scope.get("client")
-    address = peer[0] if peer else ""
+    address = _plain(peer[0]) if peer else ""
     if not proxies:
         return address
     hops = [
@@ -24,7 +24,7 @@ def client_of(scope: Scope, proxies: Sequence[IPv4Network | IPv6Network]) -> str
         for hop in value.decode("latin-1").split(",")
     ]
     while hops and _is_among(address, proxies):
-        address = hops.pop()
+        address = _plain(hops.pop())
     return address
 
 
@@ -45,6 +45,15 @@ def bucket_of(address: str) -> str:
     if parsed.version == 6:
         return str(ipaddress.ip_network((parsed, _SITE_BITS), strict=False))
     return address
+
+
+def _plain(address: str) -> str:
+    """Return an IPv4 address as such where a dual-stack socket shows it mapped into IPv6."""
+    try:
+        mapped = ipaddress.IPv6Address(address).ipv4_mapped
+    except ValueError:
+        return address
+    return str(mapped) if mapped else address
 
 
 def _is_among(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:

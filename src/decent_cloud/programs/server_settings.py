@@ -15,6 +15,7 @@ from decent_cloud.kernel.errors import Invalid
 from decent_cloud.kernel.status import ServerMode
 
 PREFIX = "DECENT_"
+PRODUCTION = ServerMode.PRODUCTION
 _PER_MINUTE = msgspec.Meta(ge=1, le=10_000_000)
 
 
@@ -78,13 +79,13 @@ def read_settings(
 def check(settings: ServerSettings) -> None:
     """Refuse combinations that would be unsafe or cannot work. Errors: Invalid naming the setting."""
     host, port = settings.address
-    if settings.mode is ServerMode.DEVELOPMENT:
-        if not settings.listen_anywhere and not _is_loopback(host):
-            raise Invalid(
-                "a development server listens on loopback only; set listen_anywhere to force it",
-                field="listen",
-            )
-    elif not settings.public_origins:
+    in_the_open = not _is_loopback(host)
+    if settings.mode is not PRODUCTION and in_the_open and not settings.listen_anywhere:
+        raise Invalid(
+            "a development server listens on loopback only; set listen_anywhere to force it",
+            field="listen",
+        )
+    if not settings.public_origins and (settings.mode is PRODUCTION or _is_anywhere(host)):
         raise Invalid(
             "name the origins that clients use, such as https://cloud.example",
             field="public_origins",
@@ -141,6 +142,10 @@ def _typed(field: msgspec.structs.FieldInfo, text: str) -> object:
     if isinstance(default, tuple):
         return tuple(part.strip() for part in text.split(",") if part.strip())
     return text
+
+
+def _is_anywhere(host: str) -> bool:
+    return host in {"0.0.0.0", "::"}  # noqa: S104 - recognized here, not bound
 
 
 def _is_loopback(host: str) -> bool:

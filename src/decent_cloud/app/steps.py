@@ -48,7 +48,8 @@ def advance(
     `contract` may carry facts that come with the event (host, port, host keys). Terms that an event
     starts must be stored as paid before. Errors: IllegalTransition, StaleVersion.
     """
-    hours = sum(term.hours for term in _waiting(uow, contract))
+    extends = event is ContractEvent.EXTENDED
+    hours = sum(term.hours for term in _waiting(uow, contract)) if extends else 0
     after, effects = lifecycle.advance(contract, event, now_ms, hours=hours, reason=reason)
     row = HistoryRow(
         contract=contract.id,

@@ -145,7 +145,7 @@ class SignedDesired(Answer, frozen=True):
     bytes).
     """
 
-    payload: B64u
+    payload: str  # a pool has any number of contracts, at some 2 KB each
     sig: B64u
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 
 import pytest
@@ -10,30 +9,16 @@ import pytest
 from decent_cloud.app import accounts
 from decent_cloud.app.accounts import SeqTaken
 from decent_cloud.app.caller import PUBLIC, CallerKind, DeviceOnly, ReadOnlyDevice
-from decent_cloud.domain.keys import b64u
-from decent_cloud.domain.keys.chain import extend
 from decent_cloud.domain.keys.devices import DeviceType, Rank
 from decent_cloud.domain.keys.errors import ChainRule
-from decent_cloud.domain.keys.links import build_add, build_rotate
-from decent_cloud.domain.keys.seeds import AccountSeed, seal_old_seed
+from decent_cloud.domain.keys.links import build_add
 from decent_cloud.domain.keys.statements import StatementType, cosign
 from decent_cloud.kernel.codec import convert
 from decent_cloud.kernel.errors import AlreadyExists, Invalid, NotFound, Unauthenticated
+from decent_cloud.kernel.ids import AccountId
 from decent_cloud.wire.v1.accounts import CreateAccount, SetProfile
 from tests.support.people import box_of, genesis, genesis_body, new_keys
-from tests.support.usecases import Member, Usecases
-
-
-def rotation(member: Member, revoke: set[Any]) -> tuple[dict[str, Any], AccountSeed]:
-    """A whole rotation as the recovery device makes it: link, boxes for who stays, old seed."""
-    newer = AccountSeed(member.seed.generation + 1, secrets.token_bytes(32))
-    link = build_rotate(
-        member.chain.next_place, revoke, (newer.generation, newer.public), [member.recovery]
-    )
-    after = extend(member.chain, link)
-    boxes = [box_of(newer, member.id, device) for device in after.active() if not device.is_agent]
-    old = b64u.encode(seal_old_seed(member.seed, newer, member.id))
-    return {"link": link.to_json(), "boxes": boxes, "old_seed": old}, newer
+from tests.support.usecases import Usecases
 
 
 def test_an_account_begins_with_its_devices_and_their_boxes(use: Usecases) -> None:
@@ -110,7 +95,7 @@ def test_of_two_links_for_one_place_the_second_is_told_to_reload(use: Usecases) 
 
 def test_a_rotation_locks_a_device_out_and_keeps_the_way_to_older_seeds(use: Usecases) -> None:
     member = use.account()
-    body, _ = rotation(member, {member.keys.kid})
+    body, _ = use.rotation(member, {member.keys.kid})
     with pytest.raises(ChainRule):
         use.append(member, body | {"old_seed": ""})
     use.append(member, body)
@@ -120,6 +105,20 @@ def test_a_rotation_locks_a_device_out_and_keeps_the_way_to_older_seeds(use: Use
     boxes = use.read(lambda uow: accounts.read_boxes(uow, left))
     assert [box.gen for box in boxes.boxes] == [1, 2]
     assert [seed.gen for seed in boxes.old_seeds] == [2]
+
+
+def test_a_box_of_an_older_generation_is_refused(use: Usecases) -> None:
+    member = use.account()
+    body, _ = use.rotation(member, set())
+    older = [box | {"gen": 1} for box in body["boxes"]]
+    with pytest.raises(ChainRule):
+        use.append(member, body | {"boxes": older})
+    use.append(member, body)
+
+
+def test_who_does_not_exist_has_no_account(use: Usecases) -> None:
+    with pytest.raises(NotFound):
+        use.read(lambda uow: accounts.get_account(uow, AccountId("0" * 64)))
 
 
 def test_a_reader_changes_nothing(use: Usecases) -> None:

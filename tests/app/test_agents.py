@@ -115,6 +115,60 @@ def test_a_delegation_names_known_permissions_and_a_pool_of_ones_own(
     assert refused.value.field == field
 
 
+def test_a_delegation_that_has_run_out_already_is_refused(use: Usecases) -> None:
+    shop = use.shop()
+    with pytest.raises(Invalid) as refused:
+        use.delegate(
+            shop.owner, shop.agent, shop.pool.id, prev=digest(use, shop.agent), not_after_s=1
+        )
+    assert refused.value.field == "statement.not_after"
+
+
+def test_an_agent_thrown_out_of_the_chain_is_no_agent_any_more(use: Usecases) -> None:
+    shop = use.shop()
+    use.rotate(shop.owner, {shop.agent.keys.kid})
+    assert not allowed(use, shop.agent, Permission.HEARTBEAT)
+    assert status(use, shop) is AgentStatus.REVOKED
+    online = use.read(lambda uow: agents.agent_online(uow, shop.owner.id, shop.pool.id, use.now_ms))
+    assert not online, "its last heartbeat is fresh, but it may not work"
+
+
+def test_an_agent_that_may_not_provision_makes_no_pool_rentable(use: Usecases) -> None:
+    shop = use.shop()
+    use.revoke(shop.owner, shop.agent, digest(use, shop.agent))
+    use.agent(shop.owner, shop.pool.id, ("health_check", "heartbeat"))
+    assert not use.read(
+        lambda uow: agents.agent_online(uow, shop.owner.id, shop.pool.id, use.now_ms)
+    )
+
+
+def test_an_agent_learns_who_it_is_and_is_found_by_its_key(use: Usecases) -> None:
+    shop = use.shop()
+    me = use.read(lambda uow: agents.agent_self(uow, shop.agent.caller, use.now_ms))
+    assert (me.pool.id, me.delegation.agent) == (shop.pool.id, shop.agent.keys.kid)
+    sig_hex = shop.agent.keys.sig.hex()
+    assert (
+        use.read(lambda uow: agents.find_agent(uow, shop.owner.id, sig_hex)) == me.delegation.agent
+    )
+    with pytest.raises(NotFound):
+        use.read(lambda uow: agents.find_agent(uow, shop.owner.id, "00" * 32))
+
+
+def test_what_was_never_delegated_cannot_be_revoked(use: Usecases) -> None:
+    shop = use.shop()
+    stranger = Agent(new_keys(), shop.owner.id)
+    with pytest.raises(NotFound):
+        use.revoke(shop.owner, stranger, None)
+
+
+def test_an_agent_reads_its_providers_pools_and_nobody_elses_agents(use: Usecases) -> None:
+    shop, other = use.shop(), use.shop()
+    pools = use.read(lambda uow: providers.list_pools(uow, shop.agent.caller))
+    assert [pool.id for pool in pools] == [shop.pool.id]
+    with pytest.raises(NotFound):
+        use.read(lambda uow: agents.list_agents(uow, other.owner.caller, shop.owner.id, use.now_ms))
+
+
 def test_only_a_device_of_type_agent_is_delegated_to(use: Usecases) -> None:
     shop = use.shop()
     phone = Agent(new_keys(), shop.owner.id)
@@ -156,6 +210,14 @@ def test_a_name_is_taken_once(use: Usecases) -> None:
         use.write(
             lambda uow: providers.create_provider(uow, shop.owner.caller, profile, use.now_ms)
         )
+
+
+def test_a_website_is_an_address(use: Usecases) -> None:
+    profile = CreateProvider(name="Again", website="javascript:alert(1)")
+    member = use.account()
+    with pytest.raises(Invalid) as refused:
+        use.write(lambda uow: providers.create_provider(uow, member.caller, profile, use.now_ms))
+    assert refused.value.field == "website"
 
 
 def test_who_is_no_provider_has_no_pools(use: Usecases) -> None:
@@ -205,6 +267,16 @@ def test_the_relay_keeps_the_first_answer_until_it_is_opened_again(use: Usecases
     use.wait(60 * SECOND_MS)
     with pytest.raises(NotFound):
         use.read(lambda uow: pairing.read_pairing(uow, RID, use.now_ms))
+
+
+def test_the_relay_keeps_no_empty_message(use: Usecases) -> None:
+    shop = use.shop()
+    opening = OpenPairing(message="", pool="")
+    with pytest.raises(Invalid) as refused:
+        use.write(
+            lambda uow: pairing.open_pairing(uow, shop.owner.caller, RID, opening, use.now_ms)
+        )
+    assert refused.value.field == "message"
 
 
 def test_a_pairing_names_a_pool_of_ones_own(use: Usecases) -> None:

@@ -264,6 +264,39 @@ def test_what_a_failure_leaves_behind_stays_unwanted_work(
     assert gone.assignment.state is AssignmentState.ENDED
 
 
+def test_a_success_in_another_backend_than_the_one_that_was_allowed_is_refused(
+    use: Usecases, shop: Shop, tenant: Member
+) -> None:
+    contract = rented(use, shop, tenant)
+    fence = use.creating(shop.agent, contract)
+    shop.agent.scope = "engine-2"
+    with pytest.raises(WrongScope):
+        use.report(shop.agent, contract, use.success(shop.agent, tenant, contract, fence))
+    assert use.contract(contract).state is ContractState.PROVISIONING
+
+
+def test_the_machine_on_record_may_be_put_aside(use: Usecases, shop: Shop, tenant: Member) -> None:
+    active = use.active(shop, tenant, use.offering(shop))
+    use.wait(1)
+    aside = QuarantinedReport(scope=SCOPE, instance=f"dc-{active.id}", detail="two found")
+    answer = use.report(shop.agent, active, aside)
+    assert answer.assignment.observed is Observed.QUARANTINED
+    assert answer.contract.state is ContractState.ACTIVE
+
+
+def test_a_credential_is_for_the_generation_that_counts_when_a_device_is_stolen(
+    use: Usecases, shop: Shop, tenant: Member
+) -> None:
+    contract = rented(use, shop, tenant)
+    fence = use.creating(shop.agent, contract)
+    use.rotate(tenant, {tenant.keys.kid})
+    done = use.report(shop.agent, contract, use.success(shop.agent, tenant, contract, fence))
+    assert done.contract.state is ContractState.PROVISIONED
+    left = tenant.caller_of(tenant.recovery, 0)
+    _, sealed = use.read(lambda uow: contracts.read_credential(uow, left, contract.id))
+    assert sealed.gen == 2
+
+
 def test_a_failure_after_a_success_is_refused(use: Usecases, shop: Shop, tenant: Member) -> None:
     contract = rented(use, shop, tenant)
     use.provision(shop.agent, tenant, contract)

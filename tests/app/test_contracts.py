@@ -153,6 +153,17 @@ def test_what_nobody_moves_on_ends_by_itself(
     assert use.free_units(offering) == 3
 
 
+def test_an_order_whose_money_is_looked_at_waits_for_that(
+    use: Usecases, shop: Shop, tenant: Member
+) -> None:
+    contract = use.order(tenant, use.offering(shop))
+    use.charge(contract, received_minor=99)
+    use.wait(HOUR_MS)
+    moved = use.write(lambda uow: contracts.apply_deadline(uow, contract.id, use.now_ms))
+    assert not moved
+    assert use.contract(contract).state is ContractState.REQUESTED
+
+
 def test_a_rental_runs_to_its_end_lapses_and_completes(
     use: Usecases, shop: Shop, tenant: Member
 ) -> None:

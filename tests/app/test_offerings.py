@@ -163,6 +163,23 @@ def test_a_draft_that_cannot_work_names_its_field(
     assert refused.value.field == field
 
 
+def test_a_provider_lists_its_own_in_every_state(use: Usecases) -> None:
+    shop, other = use.shop(), use.shop()
+    mine = [use.draft(shop).id, use.offering(shop).id]
+
+    def listed(caller: Caller) -> set[str]:
+        page = use.read(
+            lambda uow: offerings.own_offerings(
+                uow, caller, shop.owner.id, PageRequest(), use.now_ms
+            )
+        )
+        return {row.offering.id for row in page.items}
+
+    assert listed(shop.owner.caller) == set(mine)
+    with pytest.raises(NotFound):
+        listed(other.owner.caller)
+
+
 def test_nobody_changes_anothers_offering(use: Usecases) -> None:
     shop, other = use.shop(), use.shop()
     offering = use.offering(shop)

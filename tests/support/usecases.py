@@ -42,15 +42,20 @@ from decent_cloud.domain.keys.delegations import (
     sign_revocation,
 )
 from decent_cloud.domain.keys.devices import DeviceKeys, DeviceType, Rank
-from decent_cloud.domain.keys.links import build_add
+from decent_cloud.domain.keys.links import build_add, build_rotate
 from decent_cloud.domain.keys.offers import Offer, sign_offer
 from decent_cloud.domain.keys.orders import Order, sign_order
-from decent_cloud.domain.keys.seeds import AccountSeed
-from decent_cloud.domain.keys.statements import Statement, StatementType, cosign
+from decent_cloud.domain.keys.seeds import AccountSeed, seal_old_seed
+from decent_cloud.domain.keys.statements import (
+    Statement,
+    StatementType,
+    cosign,
+    statement_from_json,
+)
 from decent_cloud.domain.payments.payment import Payment
 from decent_cloud.domain.payments.refund import Refund
 from decent_cloud.kernel.codec import convert
-from decent_cloud.kernel.ids import AccountId, ContractId, Digest, PoolId, RandomIds
+from decent_cloud.kernel.ids import AccountId, ContractId, Digest, Kid, PoolId, RandomIds
 from decent_cloud.kernel.money import Money
 from decent_cloud.kernel.status import Observed, Permission, ServerMode
 from decent_cloud.wire.v1.accounts import AppendLink, CreateAccount
@@ -204,6 +209,26 @@ class Usecases:
         return self.write(
             lambda uow: accounts.append_link(uow, member.caller, command, self.now_ms)
         )
+
+    def rotation(self, member: Member, revoke: set[Kid]) -> tuple[dict[str, Any], AccountSeed]:
+        """A whole rotation as the recovery device makes it: link, boxes for who stays, old seed."""
+        newer = AccountSeed(member.seed.generation + 1, secrets.token_bytes(32))
+        generation = (newer.generation, newer.public)
+        link = build_rotate(member.chain.next_place, revoke, generation, [member.recovery])
+        after = extend(member.chain, link)
+        staying = [device for device in after.active() if not device.is_agent]
+        body = {
+            "link": link.to_json(),
+            "boxes": [box_of(newer, member.id, device) for device in staying],
+            "old_seed": b64u.encode(seal_old_seed(member.seed, newer, member.id)),
+        }
+        return body, newer
+
+    def rotate(self, member: Member, revoke: set[Kid]) -> None:
+        body, newer = self.rotation(member, revoke)
+        self.append(member, body)
+        link = statement_from_json(body["link"])
+        member.chain, member.seed = extend(member.chain, link), newer
 
     # providers
 
@@ -365,10 +390,13 @@ class Usecases:
         contract: Contract,
         state: ChargeState = ChargeState.SUCCEEDED,
         payment: Payment | None = None,
+        *,
+        received_minor: int | None = None,
     ) -> Payment:
         """Tell a payment of the contract, the newest by default, what the processor says."""
         found = payment or self.payments(contract)[-1]
-        charge = Charge(f"ch_{found.id}", state, Money(found.amount_minor, found.asset))
+        amount_minor = found.amount_minor if received_minor is None else received_minor
+        charge = Charge(f"ch_{found.id}", state, Money(amount_minor, found.asset))
         return self.write(lambda uow: payments.apply_charge(uow, found.id, charge, self.now_ms))
 
     # agents

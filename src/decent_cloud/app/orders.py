@@ -50,12 +50,6 @@ class AgentCannotOrder(Forbidden):
     code = "agent_cannot_order"
 
 
-class OrderReplayed(Conflict):
-    """This signed order was used already; sign a new one."""
-
-    code = "order_replayed"
-
-
 class OrderTooLate(Invalid):
     """The order's not_after has passed; sign a new one."""
 
@@ -148,8 +142,6 @@ def extend_contract(
     terms = uow.contracts.terms(contract.id)
     if any(term.digest == order.digest for term in terms):
         return contract
-    if uow.contracts.by_digest(order.digest) is not None:
-        raise OrderReplayed
     if contract.state not in lifecycle.EXTENDABLE:
         raise IllegalTransition(
             f"a contract is extended while it is active or lapsed, this one is {contract.state.value}"

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+import structlog
+
 from decent_cloud.agent import steps
 from decent_cloud.agent.journal import SCOPE, Journal
 from decent_cloud.agent.plan import Sight
@@ -24,6 +26,8 @@ from decent_cloud.kernel import codec
 from decent_cloud.kernel.clock import Clock
 from decent_cloud.kernel.ids import ContractId
 from decent_cloud.kernel.status import Observed
+
+_log = structlog.get_logger("dc-agent")
 
 T = TypeVar("T")
 
@@ -138,6 +142,10 @@ class Backend:
         self._on_step(steps.STOP_ANSWERED)
         return seen
 
+    def stop_aside(self, handle: Handle, contract: ContractId) -> None:
+        """Stop a second machine of a contract; what is known of the first stays."""
+        self._guarded(lambda: self._switch().stop(handle, contract))
+
     def start(self, handle: Handle, contract: ContractId) -> Observation:
         """Start it; Rejected where the driver cannot."""
         self._on_step(steps.START_CALLED)
@@ -175,7 +183,9 @@ class Backend:
         except DriverError:
             raise
         except Exception as error:
-            raise Broken(f"the driver failed: {type(error).__name__}: {error}") from error
+            # Its text may hold anything; the traceback in the log has the place.
+            _log.exception("the driver failed")
+            raise Broken(f"the driver failed: {type(error).__name__}") from error
 
 
 def same(one: Handle | None, other: Handle | None) -> bool:

@@ -121,10 +121,8 @@ class Agent:
             refetch=self.fetcher.refetch,
         )
 
-    def run(self) -> None:
-        """Work until stopped."""
-        if not self.backend.try_out():
-            _log.warning("the backend cannot be used yet; nothing is made until it can")
+    def run(self) -> bool:
+        """Work until stopped; return whether all running steps have ended."""
         every_s = self.settings.heartbeat_s
         for name, target in (
             ("fetch", self.fetcher.run),
@@ -135,11 +133,12 @@ class Agent:
             thread = threading.Thread(target=target, name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
-        _log.info("agent runs", agent=self._parts.keys.kid, backend=self.backend.scope)
+        _log.info("agent runs", agent=self._parts.keys.kid)
         try:
             self.loop.run()
         finally:
             self.close()
+        return self.loop.drained
 
     def stop(self) -> None:
         """Begin to end; safe from a signal handler's thread."""

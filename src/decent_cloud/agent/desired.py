@@ -38,6 +38,7 @@ ALARM_DISTRUST = "platform_distrusted"
 ALARM_SILENT = "platform_silent"
 ALARM_UNNAMED = "instances_not_named"
 _REFUSALS = frozenset({Kind.UNAUTHENTICATED, Kind.FORBIDDEN, Kind.NOT_FOUND})
+_SILENCE = frozenset({Kind.TRY_LATER, Kind.INTERNAL})
 
 
 class DesiredDistrusted(DecentError):
@@ -128,7 +129,8 @@ class DesiredState:
             if error.kind in _REFUSALS:
                 # An emptied or foreign platform does not know us either.
                 return self._distrust(f"it refuses this agent: {error.message}", now_ms)
-            return self._failed(error, now_ms)
+            # Too many requests, for one, is an answer: no silence, and no news either.
+            return self._failed(error, now_ms) if error.kind in _SILENCE else frozenset()
         return self._accept(view, now_ms)
 
     def _accept(self, view: DesiredView, now_ms: int) -> frozenset[ContractId]:

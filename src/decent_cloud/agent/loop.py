@@ -68,6 +68,7 @@ class Loop:
         self._surveyor = Surveyor(work, waker.ready)
         self._survey_pool = ThreadPoolExecutor(1, thread_name_prefix="survey")
         self._survey: Future[None] | None = None
+        self.drained = False
 
     def run(self) -> None:
         """Work until `Waker.stop`."""
@@ -153,5 +154,6 @@ class Loop:
             ended.set()
 
         threading.Thread(target=close, daemon=True).start()
-        if not ended.wait(self._work.settings.drain_s):
+        self.drained = ended.wait(self._work.settings.drain_s)
+        if not self.drained:
             _log.warning("work is still running; it goes on after the next start")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -130,7 +131,7 @@ class Making:
         ports = w.backend.description.port_range
         port = 0
         if ports is not None:
-            port = w.journal.reserve_port(instance.contract, *ports, frozenset())
+            port = self._reserve_port(instance.contract, ports)
         user = assignment.terms.settings.get(_USER_SETTING, "root")
         # Where the address is known now, the credential that outlives a crash has it.
         host = w.settings.public_host if port else ""
@@ -165,6 +166,15 @@ class Making:
         w.journal.commit(Change(prepared, attempt=attempt, fulfils=wanted.order.digest))
         w.vault.keep(attempt.id, made)
         w.on_step(steps.ATTEMPT_JOURNALLED)
+
+    def _reserve_port(self, contract: ContractId, ports: tuple[int, int]) -> int:
+        """Reserve a port of ours that no other program of this host listens on. Errors: NoFreePort."""
+        taken: frozenset[int] = frozenset()
+        while True:
+            port = self._work.journal.reserve_port(contract, *ports, taken)
+            if _can_bind(port):
+                return port
+            taken |= {port}
 
     def start_create(self, contract: ContractId) -> None:
         """Ask leave for the create call."""
@@ -341,6 +351,16 @@ class Making:
             )
             return
         w.wait(instance, min(2_000, max(100, age_ms // 4)))
+
+
+def _can_bind(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+    return True
 
 
 def _candidate(w: Work, made: Prepared, door: Door) -> str:

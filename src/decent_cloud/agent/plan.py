@@ -319,10 +319,7 @@ def _quarantined(s: Situation, i: Instance) -> Step | Rest:
 def _absent(s: Situation, want: Want) -> Step | Rest:
     i = s.instance
     if i is None:
-        ours = want.holder == s.us.kid and want.scope in {"", s.us.scope}
-        if want.named and ours and want.state in _BEGUN and s.us.scope:
-            return Step(Do.RECLAIM, "unwanted, and our journal does not know it")
-        return Rest()
+        return _reclaim(s, want)
     if i.stage is Stage.ENDED:
         return Rest()
     if i.stage is Stage.DESTROYING:
@@ -338,6 +335,21 @@ def _absent(s: Situation, want: Want) -> Step | Rest:
     if i.stage in MAY_EXIST or i.handle is not None:
         return Step(Do.BEGIN_DESTROY, "unwanted")
     return Step(Do.DROP)
+
+
+def _reclaim(s: Situation, want: Want) -> Step | Rest:
+    """Remove what our journal does not know: bound to us, or on our backend by an agent long away."""
+    here = s.us.scope != "" and want.scope == s.us.scope
+    if not (want.named and here and want.state in _BEGUN):
+        return Rest()
+    if want.holder == s.us.kid:
+        return Step(Do.RECLAIM, "unwanted, and our journal does not know it")
+    if s.sight.state in {Observed.UNKNOWN, Observed.ABSENT}:
+        return Rest()
+    away_ms = want.lease_expires_ms + TAKE_OVER_MS
+    if s.now_ms >= away_ms:
+        return Step(Do.RECLAIM, "unwanted, and the agent that made it does not remove it")
+    return Rest(away_ms)
 
 
 def _unnamed(s: Situation) -> Step | Rest:

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from decent_cloud.agent.backend import same
-from decent_cloud.agent.records import Stage
+from decent_cloud.agent.records import Instance, Stage
 from decent_cloud.agent.work import Work
 from decent_cloud.drivers.contract import Observation
 from decent_cloud.kernel.clock import DAY_MS
 from decent_cloud.kernel.errors import DecentError
 from decent_cloud.kernel.ids import ContractId
+from decent_cloud.kernel.status import Observed
 
 _log = structlog.get_logger("dc-agent")
 
@@ -30,8 +31,12 @@ class Surveyor:
         """Survey once. A backend that cannot be read leaves everything unknown: nothing follows."""
         w = self._work
         try:
-            if not w.backend.scope and w.backend.try_out():
-                self._ready(w.desired.contracts())
+            if not w.backend.scope:
+                if w.backend.try_out():
+                    _log.info("the backend can be used", backend=w.backend.scope)
+                    self._ready(w.desired.contracts())
+                else:
+                    _log.warning("the backend cannot be used; nothing is made until it can")
             self._survey()
         except DecentError as error:
             _log.warning("backend not read", code=error.code, error=error.message)
@@ -61,4 +66,14 @@ class Surveyor:
         elif instance is not None and instance.stage is Stage.BOUND and instance.handle is not None:
             for each in group:
                 if not same(each.handle, instance.handle):
-                    w.set_aside(contract, each.handle, "a second machine of one contract")
+                    self._set_double_aside(instance, each)
+
+    def _set_double_aside(self, instance: Instance, double: Observation) -> None:
+        """Keep aside, and stop what an attempt of ours made that nobody was given the secrets of."""
+        w = self._work
+        w.set_aside(double.contract, double.handle, "a second machine of one contract")
+        attempt = w.journal.attempt(double.attempt) if double.attempt else None
+        ours = attempt is not None and attempt.id != instance.attempt
+        running = double.state is Observed.RUNNING
+        if ours and running and w.backend.can_stop and double.handle is not None:
+            w.backend.stop_aside(double.handle, double.contract)

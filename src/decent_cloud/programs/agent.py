@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -203,7 +204,10 @@ def run(context: Context) -> None:
         agent = Agent(settings, Parts(keys, journal, driver))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: agent.stop())
-        agent.run()
+        drained = agent.run()
+    if not drained:
+        # A driver's call that hangs must not keep the program: the journal has where it stands.
+        os._exit(0)
 
 
 @cli.command()

@@ -157,3 +157,19 @@ def test_the_chain_is_printed_for_an_agent_brought_in_by_hand(tenant: Desk) -> N
 
 def _files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()] if folder.exists() else []
+
+
+def test_words_are_shown_also_when_the_profile_is_refused(stranger: Desk) -> None:
+    result = stranger.try_("account", "create", "--email", "nonsense")
+    assert result.exit_code == 2
+    assert "Recovery words" in result.stdout
+    assert "email" in result.stderr
+    assert stranger.run("account", "show")["email"] == ""
+
+
+def test_a_keyring_that_is_none_is_said_so(stranger: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("keyring")
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+    error = stranger.refused(3, "account", "create", "--key-store", "keyring")
+    assert (error["code"], error["errors"][0]["field"]) == ("no_device_key", "keyring")
+    assert "--key-store file" in error["message"]

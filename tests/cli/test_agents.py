@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,21 @@ def _answer(
         link = build_add(chain.next_place, keys.public(kind, rank), [keys])
         relay.join(code.rid, JoinPairing(message=seal_join(code, link)))
     return link
+
+
+def _leave(url: str, code_text: str, link: Statement) -> None:
+    code = parse_code(code_text)
+    with Transport(url) as line:
+        PairingApi(line).join(code.rid, JoinPairing(message=seal_join(code, link)))
+
+
+def _until_dropped(url: str, code_text: str) -> None:
+    """Wait until the relay holds no answer: the provider opened it anew."""
+    code, deadline = parse_code(code_text), time.monotonic() + 20
+    with Transport(url) as line:
+        while PairingApi(line).read(code.rid).new_message:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 def _me(provider: Desk, keys: DeviceKeys) -> Any:
@@ -165,7 +181,12 @@ def test_a_code_that_nobody_answered_says_so(provider: Desk) -> None:
 
 
 @pytest.mark.slow
-def test_a_waiting_token_takes_the_agent_in(provider: Desk) -> None:
+def test_a_waiting_token_takes_the_agent_in_also_when_its_first_link_is_outdated(
+    provider: Desk,
+) -> None:
+    person = provider.person()
+    place = person.chain.next_place
+    assert person.add_device(new_keys(), DeviceType.AGENT, Rank.READER).is_success
     script = "from decent_cloud.programs.cli import main; main()"
     process = subprocess.Popen(
         [
@@ -189,6 +210,8 @@ def test_a_waiting_token_takes_the_agent_in(provider: Desk) -> None:
     keys = new_keys()
     out, err = "", ""
     try:
+        _leave(provider.url, code, build_add(place, keys.public(DeviceType.AGENT, 2), [keys]))
+        _until_dropped(provider.url, code)
         _answer(provider.url, code, keys)
         out, err = process.communicate(timeout=30)
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -268,7 +269,7 @@ def test_a_refused_order_is_not_kept(tenant: Desk, shop: Shop, offering: str) ->
         "s": [{"k": order.statement.s[0].k, "sig": "A" * 86}]
     }
     journal.put(codec.convert(codec.plain(order) | {"statement": statement}, SignedOrder))
-    assert tenant.refused(2, "rent", "--resume")["code"] in {"bad_signature", "bad_point"}
+    assert tenant.refused(3, "rent", "--resume")["code"] in {"bad_signature", "bad_point"}
     assert journal.open_orders() == ()
 
 
@@ -299,3 +300,34 @@ def test_a_provider_says_yes_or_no_to_each_order(
     assert ended["state"] in {"cancelled", "failed", "completed"}
     assert ids[0] in provider.show("contracts", "list", "--role", "provider")
     assert tenant.refused(4, "requests", "accept", ids[0])["code"] == "not_your_side"
+
+
+def test_interrupted_while_it_waits_the_contract_goes_on(
+    shop: Shop, tenant: Desk, offering: str, ssh_key: str
+) -> None:
+    heartbeat(shop)
+    script = "from decent_cloud.programs.cli import main; main()"
+    order = ["rent", offering, *HOURS, "--ssh-key", ssh_key, *CARD, "--yes"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, *order],
+        env=dict(tenant.environment),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    said = ""
+    try:
+        while "accepted" not in said:
+            said += process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        _, rest = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    id_ = said.partition("contract ")[2][:27]
+    assert process.returncode == 130
+    assert f"decent contracts watch {id_}" in rest
+    assert f"decent contracts cancel {id_}" in rest
+    assert "Traceback" not in rest
+    assert tenant.run("contracts", "show", id_)["state"] == "accepted"
+    tenant.run("contracts", "cancel", id_)

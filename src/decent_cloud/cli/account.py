@@ -16,7 +16,7 @@ from decent_cloud.client.private_files import write_private
 from decent_cloud.client.profile import KEY_STORES
 from decent_cloud.client.statements import verified_chain
 from decent_cloud.kernel import codec
-from decent_cloud.kernel.errors import AlreadyExists
+from decent_cloud.kernel.errors import AlreadyExists, DecentError
 from decent_cloud.wire.v1.accounts import AccountView, SetProfile
 
 
@@ -62,19 +62,23 @@ def create(
     if words_file is not None:
         _write_words(words_file, new.words)
     session.key_store(key_store).save(new.chain.account_id, new.device_seed)
-    session.unsigned.accounts.create(new.request)
+    found = session.unsigned.accounts.create(new.request)
     session.config.save(
         replace(
             session.profile, platform=platform, account=new.chain.account_id, key_store=key_store
         )
     )
     session.pins.keep(new.chain)
-    with Client.connect(platform, (new.chain.account_id, new.keys)) as client:
-        if name or email:
-            found = client.accounts.set_profile(SetProfile(display_name=name, email=email))
-        else:
-            found = client.accounts.me()
+    failure: DecentError | None = None
+    if name or email:
+        with Client.connect(platform, (new.chain.account_id, new.keys)) as client:
+            try:
+                found = client.accounts.set_profile(SetProfile(display_name=name, email=email))
+            except DecentError as error:
+                failure = error  # later: the words are shown first, whatever else fails
     _show_new(session, new, found, show_words=words or words_file is None)
+    if failure is not None:
+        raise failure
 
 
 def _write_words(file: Path, words: str) -> None:

@@ -113,7 +113,8 @@ class Session:
         if kind == "file":
             return FileKeyStore(self.folder)
         try:
-            return KeyringKeyStore(lazy.load("keyring"))
+            failure: type[Exception] = lazy.load("keyring.errors:KeyringError")
+            return KeyringKeyStore(lazy.load("keyring"), (failure, RuntimeError))
         except ImportError:
             raise Invalid(
                 "the keyring library is missing: pip install 'decent-cloud[keyring]'",

@@ -20,6 +20,11 @@ _CODES: Mapping[Kind, int] = {
 }
 
 
+# The platform refuses for the same reasons as we do; its words come back as a code.
+_KEY_CODES = frozenset({KeyRefused.code, *(one.code for one in KeyRefused.__subclasses__())})
+
+
 def exit_code(error: DecentError) -> int:
-    """Return the exit code: 3 for every refusal of the key protocol, else by kind."""
-    return KEY_REFUSED if isinstance(error, KeyRefused) else _CODES[error.kind]
+    """Return the exit code: 3 for every refusal of the key protocol, here or there, else by kind."""
+    refused = isinstance(error, KeyRefused) or error.code in _KEY_CODES
+    return KEY_REFUSED if refused else _CODES[error.kind]

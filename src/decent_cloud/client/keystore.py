@@ -69,24 +69,36 @@ class Keyring(Protocol):
 
 
 class KeyringKeyStore:
-    """Keeps the seed in the system's keyring, under the account's id."""
+    """Keeps the seed in the system's keyring, under the account's id; `failures` are its own errors."""
 
-    def __init__(self, keyring: Keyring) -> None:
+    def __init__(self, keyring: Keyring, failures: tuple[type[Exception], ...] = ()) -> None:
         self._keyring = keyring
+        self._failures = failures
 
     def load(self, account: AccountId) -> DeviceKeys:
         """Return this device's keys.
 
         Errors: NoDeviceKey.
         """
-        text = self._keyring.get_password(SERVICE, account)
+        try:
+            text = self._keyring.get_password(SERVICE, account)
+        except self._failures as error:
+            raise NoDeviceKey(f"the system's keyring: {error}", field="keyring") from None
         if text is None:
             raise NoDeviceKey("the system's keyring holds no key of this account", field="keyring")
         return _keys(text, account, "the key in the system's keyring")
 
     def save(self, account: AccountId, seed: bytes) -> None:
-        """Keep a new device's seed."""
-        self._keyring.set_password(SERVICE, account, _text(account, seed))
+        """Keep a new device's seed.
+
+        Errors: NoDeviceKey.
+        """
+        try:
+            self._keyring.set_password(SERVICE, account, _text(account, seed))
+        except self._failures as error:
+            raise NoDeviceKey(
+                f"the system's keyring: {error}; use --key-store file instead", field="keyring"
+            ) from None
 
 
 def _text(account: AccountId, seed: bytes) -> str:

@@ -235,6 +235,12 @@ def test_admins_are_granted_beside_the_running_server(tmp_path: Path) -> None:
             grant_admin(platform.server.settings, "0" * 64)
 
 
+def test_granting_makes_no_platform_where_there_is_none(tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match="no platform"):
+        grant_admin(_settings(tmp_path / "elsewhere"), "0" * 64)
+    assert not (tmp_path / "elsewhere").exists()
+
+
 @pytest.mark.slow
 def test_a_ready_descriptor_gets_the_line_too(tmp_path: Path) -> None:
     read, write = os.pipe()

@@ -15,7 +15,8 @@ import structlog
 import uvicorn
 
 from decent_cloud.app.ports.unit_of_work import UnitOfWork
-from decent_cloud.programs.server import Ports, Server, build, grant_admin, listen_on, origin_of
+from decent_cloud.programs.server import Ports, Server, build, grant_admin
+from decent_cloud.programs.server_process import listen_on, origin_of
 from decent_cloud.programs.server_settings import ServerSettings
 
 T = TypeVar("T")

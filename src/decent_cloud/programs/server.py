@@ -8,13 +8,12 @@ import hashlib
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
 import structlog
-import uvicorn
 from litestar.types import ASGIApp
 
 from decent_cloud.adapters.processors.sandbox.processor import SandboxProcessor
@@ -34,16 +33,21 @@ from decent_cloud.http.metrics import Metrics
 from decent_cloud.http.streams import Hub
 from decent_cloud.jobs.runner import Runner
 from decent_cloud.kernel.clock import Clock, SystemClock
-from decent_cloud.kernel.errors import Invalid
 from decent_cloud.kernel.ids import AccountId, Ids, RandomIds
 from decent_cloud.kernel.status import ServerMode
 from decent_cloud.programs import logging, server_jobs
 from decent_cloud.programs.server_keys import ServerKeys, load_keys
+from decent_cloud.programs.server_process import (
+    STOP_WITHIN_S,
+    Program,
+    announce,
+    listen_on,
+    origin_of,
+)
 from decent_cloud.programs.server_settings import ServerSettings, host_and_port, networks
 
 _log = structlog.get_logger(__name__)
 
-STOP_WITHIN_S = 10
 SANDBOX_FILE = "sandbox-processor.db"
 
 
@@ -192,27 +196,22 @@ def run(
     try:
         server = build(settings, ports)
         server.bound(listener)
-        config = uvicorn.Config(
-            server.app,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            date_header=False,  # the gate tells the time, by the clock that judges signatures
-            timeout_graceful_shutdown=STOP_WITHIN_S,
+        origin = server.origins.known[0]
+        program = Program(
+            server.app, server.close_streams, lambda: announce(origin, ready_file, ready_fd)
         )
-        shown = server.origins.known[0]
-        program = _Uvicorn(config, server, lambda: _announce(shown, ready_file, ready_fd))
-        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=program.config.get_loop_factory()) as runner:
             runner.run(_serve(program, server, listener))
     finally:
         listener.close()
 
 
 def grant_admin(settings: ServerSettings, account_hex: str, *, admin: bool = True) -> None:
-    """Make an account the operator's (or no longer); needs the server's data folder, not its API. Errors: NotFound."""
-    keys = load_keys(Path(settings.data))
+    """Make an account the operator's (or no longer); needs the server's data folder, not its API.
+
+    Errors: NotFound; Invalid if the folder holds no platform.
+    """
+    keys = load_keys(Path(settings.data), new=False)
 
     async def grant() -> None:
         db = _database(settings, keys)
@@ -231,39 +230,12 @@ def _note_end(task: asyncio.Task[None]) -> None:
         _log.error("a part of the server died", part=task.get_name(), exc_info=error)
 
 
-async def _serve(program: uvicorn.Server, server: Server, listener: socket.socket) -> None:
+async def _serve(program: Program, server: Server, listener: socket.socket) -> None:
     try:
         await server.start()
         await program.serve(sockets=[listener])
     finally:
         await server.stop()
-
-
-class _Uvicorn(uvicorn.Server):
-    """uvicorn that closes event streams as the signal comes, tells when it is ready, and ends with status 0."""
-
-    def __init__(self, config: uvicorn.Config, server: Server, ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._server = server
-        self._ready = ready
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        self._loop = asyncio.get_running_loop()
-        await super().startup(sockets=sockets)
-        self._ready()
-
-    def handle_exit(self, sig: int, frame: object) -> None:
-        # uvicorn waits for open responses before anything else: streams must end first.
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._server.close_streams)
-        super().handle_exit(sig, frame)  # type: ignore[arg-type]
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        with super().capture_signals():
-            yield
-            self._captured_signals.clear()
 
 
 def _database(settings: ServerSettings, keys: ServerKeys) -> Database:
@@ -278,44 +250,6 @@ def _processors(settings: ServerSettings, ports: Ports) -> tuple[Processor, ...]
         return ()
     world = Path(settings.data) / SANDBOX_FILE
     return (SandboxProcessor(world, settings.mode, ports.clock),)
-
-
-def origin_of(listener: socket.socket) -> str:
-    """Return the origin under which a listening socket is called."""
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def listen_on(host: str, port: int) -> socket.socket:
-    """Bind before anything else, so that a taken port changes nothing. Errors: Invalid."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Named TCP, or asyncio leaves Nagle's algorithm on: 40 ms on every answer.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        reason = error.strerror or str(error)
-        raise Invalid(
-            f"cannot listen on {host}:{port}: {reason.lower()}", field="listen"
-        ) from error
-    listener.listen(1024)
-    listener.setblocking(False)
-    return listener
-
-
-def _announce(origin: str, ready_file: Path | None, ready_fd: int | None) -> None:
-    line = f"listening on {origin}\n"
-    print(line, end="", flush=True)
-    if ready_file is not None:
-        # Whoever waits for the file must find the whole line in it.
-        part = ready_file.with_name(f"{ready_file.name}.{secrets.token_hex(4)}")
-        part.write_text(line)
-        part.replace(ready_file)
-    if ready_fd is not None:
-        os.write(ready_fd, line.encode())
-        os.close(ready_fd)
 
 
 def _reach(settings: ServerSettings, ports: Ports, listeners: list[Listener]) -> Reach:

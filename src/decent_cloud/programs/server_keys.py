@@ -26,16 +26,18 @@ class ServerKeys:
     master: bytes = field(repr=False)
 
 
-def load_keys(folder: Path) -> ServerKeys:
-    """Read both keys of a data folder, or make both in a new one.
+def load_keys(folder: Path, *, new: bool = True) -> ServerKeys:
+    """Read both keys of a data folder, or, if it may be `new`, make both.
 
     Errors: Invalid if one is missing, unreadable, malformed, or readable by others. A lost key is never replaced:
     agents pin the platform's, and personal fields are gone without the master's.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     paths = folder / PLATFORM_FILE, folder / MASTER_FILE
     present = [path.exists() for path in paths]
     if not any(present):
+        if not new:
+            raise Invalid(f"there is no platform in {folder}; give its data folder", field="data")
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in paths:
             _create(path, secrets.token_bytes(_SEED_BYTES))
     elif not all(present):

@@ -43,7 +43,7 @@ _TRANSFER = (
 _BALANCE = (
     "UPDATE balances SET balance_minor = balance_minor + 5 WHERE account = {0} AND asset = 'USD'"
 )
-_OPEN = "INSERT INTO balances (account, asset, side, floored, balance_minor) VALUES ({0}, 'USD', {0}, 0, 0)"
+_OPEN = "INSERT INTO balances (account, owner, asset, side, floored, balance_minor) VALUES ({0}, {0}, 'USD', {0}, 0, 0)"
 _OUTBOX = (
     "INSERT INTO outbox (stream, kind, subject, data, at_ms) VALUES ({0}, 'booked', {0}, {0}, 1)"
 )
@@ -107,8 +107,8 @@ def groups_a_second(database: SqlDatabase, callers: int, groups: list[Row]) -> f
 def open_accounts(execute: Callable[[str, tuple[str, ...]], object], mark: str) -> None:
     """Make every account's row before anything is measured."""
     for n in range(ACCOUNTS):
-        execute(_OPEN.format(mark), (f"processor/{n}", "debit"))
-        execute(_OPEN.format(mark), (f"held/{n}", "credit"))
+        execute(_OPEN.format(mark), (f"processor/{n}", str(n), "debit"))
+        execute(_OPEN.format(mark), (f"held/{n}", str(n), "credit"))
 
 
 def _sqlite() -> Figure:

@@ -95,8 +95,8 @@ def test_a_second_migration_changes_nothing(url: str) -> None:
 @pytest.mark.slow
 def test_processes_that_start_together_migrate_once(url: str) -> None:
     code = "import sys; from decent_cloud.adapters.sql.engine import migrate; migrate(sys.argv[1])"
-    processes = [subprocess.Popen([sys.executable, "-c", code, url]) for _ in range(4)]
-    assert [process.wait(60) for process in processes] == [0] * 4
+    processes = [subprocess.Popen([sys.executable, "-c", code, url]) for _ in range(2)]
+    assert [process.wait(60) for process in processes] == [0, 0]
     assert_schema(url)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,19 @@ def work(url: str, outside: Path, kill_at: str) -> int:
 def test_a_killed_worker_loses_and_doubles_nothing(tmp_path: Path, kill_at: str) -> None:
     url = f"sqlite:///{tmp_path}/decent.db"
     migrate(url)
+    kill_then_finish(url, tmp_path, kill_at)
+
+
+@pytest.mark.slow
+@pytest.mark.postgres
+@pytest.mark.parametrize("kill_at", ["daily:cron:acted", "sample::acted", "sample:tell:after"])
+def test_a_worker_on_postgres_killed_loses_and_doubles_nothing(
+    tmp_path: Path, kill_at: str, postgres_database: Callable[..., str]
+) -> None:
+    kill_then_finish(postgres_database("migrated", migrate), tmp_path, kill_at)
+
+
+def kill_then_finish(url: str, tmp_path: Path, kill_at: str) -> None:
     asyncio.run(_write(url, lambda uow: uow.jobs.add(job(KEY))))
 
     assert work(url, tmp_path, kill_at) == -signal.SIGKILL

@@ -16,7 +16,11 @@ _HISTORY = Rows(HistoryRow, "contract_history", ("contract", "version"))
 _TERMS = Rows(Term, "terms", ("id",))
 _CREDENTIALS = Rows(SealedCredential, "credentials", ("contract", "n"))
 
-_DIGEST_FIRST = "SELECT contract FROM terms WHERE digest = :digest"
+# The contract's own digest, or that of one of its extensions; as a value, so that each engine uses its indexes.
+_BY_DIGEST = (
+    "WHERE id = coalesce((SELECT id FROM contracts WHERE digest = :digest),"
+    " (SELECT contract FROM terms WHERE digest = :digest))"
+)
 _SHIFT = (
     "UPDATE contracts SET deadline_ms = deadline_ms + :gap, version = version + 1"
     " WHERE deadline_ms > 0 AND state <> 'active'"
@@ -44,8 +48,7 @@ class SqlContracts:
         return _CONTRACTS.all(self._session, f"WHERE {listed} ORDER BY id", params)
 
     def by_digest(self, digest: Digest) -> Contract | None:
-        tail = f"WHERE digest = :digest OR id IN ({_DIGEST_FIRST})"
-        return _CONTRACTS.one(self._session, tail, {"digest": digest})
+        return _CONTRACTS.one(self._session, _BY_DIGEST, {"digest": digest})
 
     def add(self, contract: Contract, history: HistoryRow) -> None:
         _CONTRACTS.add(self._session, contract)

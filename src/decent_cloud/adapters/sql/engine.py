@@ -12,6 +12,7 @@ from sqlalchemy import make_url
 from decent_cloud.adapters.sql.personal import KEY_BYTES
 from decent_cloud.adapters.sql.postgres import CONNECTIONS, PostgresEngine
 from decent_cloud.adapters.sql.schema import assert_schema, migrate
+from decent_cloud.adapters.sql.session import Dialect
 from decent_cloud.adapters.sql.sqlite import SqliteEngine
 from decent_cloud.adapters.sql.wakes import Waiting, WakeListener, Wakes
 from decent_cloud.app.ports.unit_of_work import Topic, UnitOfWork
@@ -99,6 +100,8 @@ def connect(url: str, master_key: bytes, *, connections: int = CONNECTIONS) -> S
         raise Invalid(f"the master key has {KEY_BYTES} bytes", field="master_key")
     assert_schema(url)
     wakes = Wakes()
-    if make_url(url).get_backend_name() == "sqlite":
-        return SqlDatabase(SqliteEngine(make_url(url).database or "", master_key, wakes), wakes)
-    return SqlDatabase(PostgresEngine(url, master_key, wakes, connections), wakes)
+    address = make_url(url)
+    if address.get_backend_name() == Dialect.SQLITE.value:
+        return SqlDatabase(SqliteEngine(address.database or "", master_key, wakes), wakes)
+    libpq = address.set(drivername="postgresql").render_as_string(hide_password=False)
+    return SqlDatabase(PostgresEngine(libpq, master_key, wakes, connections), wakes)

@@ -25,8 +25,8 @@ _MOVE = (
 )
 # A new row cannot be an upsert: the floor would be checked on the difference, before the rows are found to clash.
 _OPEN = (
-    "INSERT INTO balances (account, asset, side, floored, balance_minor)"
-    " VALUES (:account, :asset, :side, :floored, 0) ON CONFLICT (account, asset) DO NOTHING"
+    "INSERT INTO balances (account, owner, asset, side, floored, balance_minor)"
+    " VALUES (:account, :owner, :asset, :side, :floored, 0) ON CONFLICT (account, asset) DO NOTHING"
 )
 # One round trip for the commonest group: the accounts are locked in one order, so two of these never deadlock.
 _POST_ONE = f"""
@@ -102,6 +102,7 @@ class SqlLedger:
     def _move(self, account: LedgerAccount, delta: int) -> None:
         params: dict[str, object] = {
             "account": account.name,
+            "owner": account.name.rpartition("/")[2] if "/" in account.name else "",
             "asset": account.asset.value,
             "side": account.side.value,
             "floored": int(account.floored),
@@ -119,13 +120,9 @@ class SqlLedger:
         return self._session.number(sql, params)
 
     def balances(self, owner: str) -> tuple[Balance, ...]:
-        order = "ORDER BY account, asset"
-        if not owner:
-            return _balances(self._session.rows(f"{_BALANCES} {order}", {}))
-        # Compared from the right: an owner has no slash, a kind may have one.
-        sql = f"{_BALANCES} WHERE account LIKE :ends ESCAPE '!' {order}"
-        ends = owner.replace("!", "!!").replace("%", "!%").replace("_", "!_")
-        return _balances(self._session.rows(sql, {"ends": f"%/{ends}"}))
+        where = "WHERE owner = :owner " if owner else ""
+        sql = f"{_BALANCES} {where}ORDER BY account, asset"
+        return _balances(self._session.rows(sql, {"owner": owner}))
 
     def transfers(self, reference: str) -> tuple[Transfer, ...]:
         rows = self._session.rows(_TRANSFERS, {"reference": reference})

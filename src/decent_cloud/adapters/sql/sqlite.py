@@ -27,6 +27,7 @@ _PRAGMAS = (
     "foreign_keys = ON",
     "recursive_triggers = ON",
     "secure_delete = FAST",
+    "journal_size_limit = 67108864",  # after a burst the log gives its room back
     f"busy_timeout = {BUSY_TIMEOUT_MS}",
 )
 

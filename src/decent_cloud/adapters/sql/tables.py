@@ -251,6 +251,7 @@ balances = Table(
     "balances",
     metadata,
     _column("account"),
+    _column("owner"),
     _column("asset"),
     _column("side"),
     _column("floored", SmallInteger()),
@@ -260,6 +261,7 @@ balances = Table(
     _words("balances", "side", [side.value for side in Side]),
     _check("balances", "floored", "floored IN (0, 1)"),
     CheckConstraint("floored = 0 OR balance_minor >= 0", name=FLOOR),
+    Index("ix_balances_owner", "owner"),
 )
 
 # --- work, events, requests ---

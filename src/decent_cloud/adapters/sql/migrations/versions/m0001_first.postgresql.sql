@@ -36,6 +36,7 @@ CREATE INDEX ix_answers_age ON answers ("created_at_ms")
 
 CREATE TABLE balances (
   "account" TEXT COLLATE "C" NOT NULL,
+  "owner" TEXT COLLATE "C" NOT NULL,
   "asset" TEXT COLLATE "C" NOT NULL,
   "side" TEXT COLLATE "C" NOT NULL,
   "floored" SMALLINT NOT NULL,
@@ -46,6 +47,8 @@ CREATE TABLE balances (
   CONSTRAINT ck_balances_floored CHECK (floored IN (0, 1)),
   CONSTRAINT ck_balances_floor CHECK (floored = 0 OR balance_minor >= 0)
 )
+
+CREATE INDEX ix_balances_owner ON balances ("owner")
 
 CREATE TABLE contracts (
   "id" TEXT COLLATE "C" NOT NULL,

@@ -36,6 +36,7 @@ CREATE INDEX ix_answers_age ON answers ("created_at_ms")
 
 CREATE TABLE balances (
   "account" TEXT NOT NULL,
+  "owner" TEXT NOT NULL,
   "asset" TEXT NOT NULL,
   "side" TEXT NOT NULL,
   "floored" SMALLINT NOT NULL,
@@ -46,6 +47,8 @@ CREATE TABLE balances (
   CONSTRAINT ck_balances_floored CHECK (floored IN (0, 1)),
   CONSTRAINT ck_balances_floor CHECK (floored = 0 OR balance_minor >= 0)
 )
+
+CREATE INDEX ix_balances_owner ON balances ("owner")
 
 CREATE TABLE contracts (
   "id" TEXT NOT NULL,

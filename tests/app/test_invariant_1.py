@@ -344,7 +344,7 @@ def test_any_order_of_events_in_memory() -> None:
 
 @pytest.mark.slow
 def test_any_order_of_events_in_memory_at_length() -> None:
-    run(MemoryDatabase, examples=400, steps=80)
+    run(MemoryDatabase, examples=250, steps=80)
 
 
 @pytest.mark.slow

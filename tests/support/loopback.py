@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,18 +22,22 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What to answer; `chunks` makes it a stream, `cut` closes the connection without an answer."""
+    """What to answer; `chunks` makes it a stream, `cut` closes the connection without an answer.
+
+    `reason` is the phrase of the status line; empty for the usual one.
+    """
 
     status: int = 200
     body: bytes = b"{}"
     headers: Mapping[str, str] = field(default_factory=dict)
     chunks: Iterator[bytes] | None = None
     cut: bool = False
+    reason: str = ""
 
 
 @contextmanager
-def serving(answer: Callable[[Asked], Reply]) -> Iterator[str]:
-    """Serve on a free port and yield the origin."""
+def serving(answer: Callable[[Asked], Reply], tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """Serve on a free port and yield the origin, https with a context."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -45,7 +50,7 @@ def serving(answer: Callable[[Asked], Reply]) -> Iterator[str]:
             if reply.cut:
                 self.close_connection = True
                 return
-            self.send_response(reply.status)
+            self.send_response(reply.status, reply.reason or None)
             for name, value in reply.headers.items():
                 self.send_header(name, value)
             if reply.chunks is None:
@@ -63,17 +68,19 @@ def serving(answer: Callable[[Asked], Reply]) -> Iterator[str]:
             except OSError:
                 pass
 
-        do_GET = do_POST = do_PUT = do_DELETE = _handle
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle
 
         def log_message(self, format: str, *args: object) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()

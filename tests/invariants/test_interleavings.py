@@ -68,12 +68,14 @@ def test_the_list_of_what_may_happen_is_whole() -> None:
     assert set(Rental.start(Usecases(), "auto").actions()) == set(NAMES)
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(STORIES)
 def test_any_order_of_events_ends_in_one_legal_state_with_whole_books(story: Story) -> None:
     play(Usecases(), story, thorough=True)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=10,
     phases=[Phase.explicit, Phase.generate],

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
@@ -218,6 +219,7 @@ LOST_DISK_AND_A_NEIGHBOUR: Story = [
 ]
 
 
+@pytest.mark.slow
 @example(SLOW_CREATE_AND_AN_IMPATIENT_NEIGHBOUR)
 @example(LOST_DISK_AND_A_NEIGHBOUR)
 @settings(max_examples=80)
@@ -226,6 +228,7 @@ def test_there_are_never_two_machines_for_one_contract(story: Story) -> None:
     play(Usecases(), story)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=6,
     phases=[Phase.explicit, Phase.generate],

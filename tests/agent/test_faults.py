@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from decent_cloud.agent.records import Stage
@@ -80,6 +82,38 @@ def test_an_exhausted_port_range_is_told_in_clear_words(
             "all ports from 21500 to 21500 are taken" in step["evidence"] for step in history
         )
         assert len(rig.backend.machines()) == 1
+
+
+def test_a_port_that_another_program_holds_is_skipped(rig: Rig, shop: Shop, tenant: Person) -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        taken = held.getsockname()[1]
+        rig.ports = (taken, taken + 5)
+        with running(rig):
+            id_ = rent(tenant, publish(shop))["id"]
+            assert until(tenant, id_, "active")["port"] > taken
+
+
+def test_a_second_machine_of_our_own_is_stopped_and_removed_with_the_first(
+    rig: Rig, shop: Shop, tenant: Person
+) -> None:
+    """A cloud without unique names that shows a machine very late can make us make two."""
+    rig.ports = None
+    with running(rig) as agent:
+        id_ = rent(tenant, publish(shop))["id"]
+        until(tenant, id_, "active")
+        rig.reaches(id_, Stage.BOUND)
+        columns = "name, platform, contract, attempt, image, host, port, host_key, ssh_keys"
+        more = "password_hash, stopped, created_at_ms, deleted_at_ms"
+        with rig.backend.transaction() as db:
+            db.execute(
+                f"INSERT INTO instances ({columns}, {more}) SELECT {columns}, {more} FROM instances"
+            )
+        eventually(lambda: [each.stopped for each in rig.backend.machines(id_)] == [False, True])
+        assert len(agent.work.journal.quarantined()) == 1
+        assert tenant.api.post(f"/contracts/{id_}/cancel", {"reason": ""}).is_success
+        eventually(lambda: not rig.backend.machines(id_))
 
 
 def test_a_slow_boot_is_waited_for(rig: Rig, shop: Shop, tenant: Person) -> None:

@@ -401,6 +401,16 @@ ENDING: list[tuple[str, dict[str, Any], Do | None]] = [
         Do.RECLAIM,
     ),
     ("not another agent's", {"want": absent(holder="x")}, None),
+    (
+        "but what another left on our backend long ago",
+        {"want": absent(holder="x", lease_expires_ms=NOW - TAKE_OVER_MS), "sight": RUNS},
+        Do.RECLAIM,
+    ),
+    (
+        "not earlier",
+        {"want": absent(holder="x", lease_expires_ms=NOW - TAKE_OVER_MS + 1), "sight": RUNS},
+        None,
+    ),
     ("not of another backend", {"want": absent(scope="fake-2")}, None),
     ("nor what was never begun", {"want": absent(state=LEASED)}, None),
     (

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
 
 from decent_cloud.agent.records import Stage
+from decent_cloud.app.ports.unit_of_work import UnitOfWork
 from decent_cloud.domain.keys.devices import DeviceType, Rank
 from decent_cloud.drivers.fake.backend import FakeBackend
+from decent_cloud.kernel.ids import ContractId
 from tests.agent.rig import Rig, eventually, rig_for, running
 from tests.support.market import publish, rent, until
 from tests.support.people import ALL_PERMISSIONS, Person, Shop, delegate, new_keys
@@ -83,12 +87,30 @@ def test_the_loser_of_a_lease_sets_aside_what_it_made_and_goes_on(
         eventually(lambda: not one.backend.machines(id_))
 
 
+def test_a_new_agent_removes_what_one_that_is_gone_has_left(
+    platform: Platform, shop: Shop, tenant: Person, tmp_path: Path
+) -> None:
+    one, two = two_rigs(platform, shop, tmp_path, one_backend=True)
+    with running(one):
+        id_ = rent(tenant, publish(shop))["id"]
+        until(tenant, id_, "active")
+        one.reaches(id_, Stage.BOUND)
+    with running(two):
+        assert tenant.api.post(f"/contracts/{id_}/cancel", {"reason": ""}).is_success
+        time.sleep(2.5)
+        assert len(two.backend.machines(id_)) == 1
+        platform.write(lambda uow: _age_lease(uow, id_))
+        eventually(lambda: not two.backend.machines(id_))
+        eventually(lambda: two.stage(id_) is Stage.ENDED)
+
+
+def _age_lease(uow: UnitOfWork, contract: str) -> None:
+    found = uow.assignments.get(ContractId(contract))
+    assert found is not None
+    uow.assignments.save(replace(found, lease_expires_ms=found.lease_expires_ms - 16 * 60_000))
+
+
 def _give_away(platform: Platform, contract: str, kid: str) -> None:
-    from dataclasses import replace
-
-    from decent_cloud.app.ports.unit_of_work import UnitOfWork
-    from decent_cloud.kernel.ids import ContractId
-
     def move(uow: UnitOfWork) -> None:
         found = uow.assignments.get(ContractId(contract))
         assert found is not None

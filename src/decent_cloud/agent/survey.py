@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from decent_cloud.agent.backend import same
-from decent_cloud.agent.records import Instance, Stage
+from decent_cloud.agent.records import Stage
 from decent_cloud.agent.work import Work
 from decent_cloud.drivers.contract import Observation
 from decent_cloud.kernel.clock import DAY_MS
@@ -66,14 +66,13 @@ class Surveyor:
         elif instance is not None and instance.stage is Stage.BOUND and instance.handle is not None:
             for each in group:
                 if not same(each.handle, instance.handle):
-                    self._set_double_aside(instance, each)
+                    self._set_double_aside(each)
 
-    def _set_double_aside(self, instance: Instance, double: Observation) -> None:
+    def _set_double_aside(self, double: Observation) -> None:
         """Keep aside, and stop what an attempt of ours made that nobody was given the secrets of."""
         w = self._work
         w.set_aside(double.contract, double.handle, "a second machine of one contract")
         attempt = w.journal.attempt(double.attempt) if double.attempt else None
-        ours = attempt is not None and attempt.id != instance.attempt
         running = double.state is Observed.RUNNING
-        if ours and running and w.backend.can_stop and double.handle is not None:
+        if attempt is not None and running and w.backend.can_stop and double.handle is not None:
             w.backend.stop_aside(double.handle, double.contract)

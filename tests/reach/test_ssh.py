@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 
 import asyncssh
 import pytest
+import uvloop
 
 from decent_cloud.adapters.reach.guard import AddressGuard
 from decent_cloud.adapters.reach.ssh import SshReach
@@ -184,3 +185,28 @@ def test_a_check_on_loopback_is_quick() -> None:
 
     # Both sides of the handshake run here, so this is twice the work of a check.
     assert asyncio.run(run()) < 0.06
+
+
+def test_checks_work_on_the_loop_that_the_server_runs() -> None:
+    async def run() -> list[Reached]:
+        asked = (line(ED25519),)
+        quick = SshReach(AddressGuard(loopback=True), deadline_s=0.2)
+        async with (
+            ssh_server(ED25519) as right,
+            ssh_server(OTHER) as wrong,
+            plain_server(_web) as web,
+            plain_server(_silence) as silent,
+        ):
+            found = [
+                await reach.check("127.0.0.1", port, asked)
+                for reach, port in ((REACH, right), (REACH, wrong), (REACH, web), (quick, silent))
+            ]
+        return [one.reached for one in found]
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(run()) == [
+            Reached.OK,
+            Reached.WRONG_HOST_KEY,
+            Reached.NO_BANNER,
+            Reached.NO_BANNER,
+        ]

@@ -9,14 +9,14 @@ import pytest
 
 from decent_cloud.app import offerings
 from decent_cloud.app.caller import ReadOnlyDevice
-from decent_cloud.app.orders import (
+from decent_cloud.app.orders import ExtensionOpen
+from decent_cloud.app.ports.processors import ChargeState
+from decent_cloud.app.signed_orders import (
     AgentCannotOrder,
     DebtOpen,
-    ExtensionOpen,
     OrderTooLate,
     TooManyUnpaid,
 )
-from decent_cloud.app.ports.processors import ChargeState
 from decent_cloud.domain.catalog.rentable import NotRentable
 from decent_cloud.domain.catalog.terms import OfferChanged, PriceChanged
 from decent_cloud.domain.contracts.lifecycle import ContractEvent

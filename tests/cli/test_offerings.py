@@ -170,3 +170,17 @@ def test_a_title_cannot_drive_the_terminal(provider: Desk, stranger: Desk, sheet
 def test_a_tenant_is_told_how_to_become_a_provider(tenant: Desk, sheet: str) -> None:
     error = tenant.refused(6, "pool", "create", "x", "--driver", "fake")
     assert "decent provider create" in error["cure"]
+
+
+def test_a_person_becomes_a_provider_with_a_pool(stranger: Desk) -> None:
+    stranger.run("account", "create")
+    assert "Basement" in stranger.show(
+        "provider", "create", "Basement", "--website", "https://b.example"
+    )
+    made = stranger.try_("pool", "create", "rack", "--driver", "fake")
+    assert "setup-token create --pool rack" in made.stderr
+    assert "rack" in stranger.show("pool", "list")
+    token = stranger.try_("setup-token", "create", "--pool", "rack")
+    assert "dc-agent register" in token.stderr
+    assert stranger.try_("agents", "list").stderr.startswith("no agents yet")
+    assert stranger.refused(6, "provider", "create", "Again")["kind"] == "conflict"

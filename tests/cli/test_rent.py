@@ -6,13 +6,18 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from decent_cloud.cli.access import OddAccess, ssh_call
+from decent_cloud.cli.session import Session
+from decent_cloud.cli.settings import Globals
 from decent_cloud.client.offerings import verified_quote
 from decent_cloud.client.rentals import OrderJournal, SignedOrder, Signer, Wish, sign
+from decent_cloud.domain.keys.access import Access
 from decent_cloud.domain.keys.chain import ChainState
 from decent_cloud.kernel import codec
 from decent_cloud.kernel.clock import SystemClock
@@ -331,3 +336,51 @@ def test_interrupted_while_it_waits_the_contract_goes_on(
     assert "Traceback" not in rest
     assert tenant.run("contracts", "show", id_)["state"] == "accepted"
     tenant.run("contracts", "cancel", id_)
+
+
+def test_ones_own_machine_costs_nothing(
+    shop: Shop, provider: Desk, offering: str, ssh_key: str
+) -> None:
+    heartbeat(shop)
+    with working_agent(shop, provider.person()):
+        found = provider.run("rent", offering, *HOURS, "--ssh-key", ssh_key, "--yes")
+    assert (found["self_rental"], found["payments"]) == (True, [])
+    assert found["total"] == {"amount_minor": "0", "asset": "USD"}
+    assert "(self-rental)" in provider.show("contracts", "show", found["id"])
+    provider.run("contracts", "cancel", found["id"])
+
+
+def test_an_offering_whose_agents_are_gone_is_not_ordered(
+    provider: Desk, tenant: Desk, ssh_key: str
+) -> None:
+    provider.run("pool", "create", "empty", "--driver", "fake")
+    fields = {
+        "title": "Nobody home", "kind": "container", "pool": "empty", "image": "tiny", "cpu": "1",
+        "memory-mib": "64", "disk-gib": "0", "country": "CH", "price-per-hour": "1", "asset": "USD",
+        "stock": "1",
+    }  # fmt: skip
+    flags = [part for name, value in fields.items() for part in (f"--{name}", value)]
+    idle = provider.run("offering", "create", *flags, "--publish")["id"]
+    error = tenant.refused(6, "rent", idle, *HOURS, "--ssh-key", ssh_key, "--yes")
+    assert "no_agent_online" in error["message"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"host": "-oProxyCommand=x"},
+        {"user": "-l root"},
+        {"user": ""},
+        {"host_keys": ()},
+        {"host_keys": ("x",)},
+    ],
+)
+def test_an_access_that_ssh_cannot_be_given_is_refused(
+    tenant: Desk, change: dict[str, Any]
+) -> None:
+    access = replace(Access("127.0.0.1", 22, "root", (HOST_KEY,), password=""), **change)
+    with (
+        Session(Globals(config=str(tenant.home / "config.toml"))) as session,
+        pytest.raises(OddAccess),
+    ):
+        ssh_call(session, "c1", access)

@@ -66,7 +66,7 @@ class Steps:
     """Prints the steps on stderr: as lines, and on a terminal with what is waited for."""
 
     out: Output
-    _began_ms: int = 0
+    began_ms: int = 0  # 0: the first step's time
     _status: Status | None = field(default=None)
     _console: Console | None = field(default=None)
 
@@ -83,8 +83,8 @@ class Steps:
     def step(self, found: ContractEvent) -> None:
         """Show one step."""
         at_ms = parse_rfc3339(found.at)
-        self._began_ms = self._began_ms or at_ms
-        spent_ms = at_ms - self._began_ms
+        self.began_ms = self.began_ms or at_ms
+        spent_ms = max(0, at_ms - self.began_ms)
         reason = f"  {shown(found.reason)}" if found.reason else ""
         text = f"{spent_ms // SECOND_MS:>5}.{spent_ms % SECOND_MS // 10:02d} s  {found.state.value}{reason}"
         if self._console is None or self._status is None:

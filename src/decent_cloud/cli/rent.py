@@ -17,6 +17,7 @@ from decent_cloud.cli.session import Session, pass_session
 from decent_cloud.client.offerings import verified_quote
 from decent_cloud.client.rentals import SignedOrder, Wish, send, sign
 from decent_cloud.kernel import codec
+from decent_cloud.kernel.clock import parse_rfc3339
 from decent_cloud.kernel.errors import Conflict, Invalid
 from decent_cloud.kernel.ids import AccountId
 from decent_cloud.kernel.status import ContractState
@@ -170,7 +171,7 @@ def _await_ready(session: Session, contract: ContractView, how: _Shown) -> None:
 
 
 def _follow(session: Session, contract: ContractView, *, watch: bool) -> None:
-    with Steps(session.out).shown() as steps:
+    with Steps(session.out, parse_rfc3339(contract.created_at)).shown() as steps:
         for step in follow(session.client.contracts, contract.id, _settled):
             if session.out.json and watch:
                 session.out.data(step)

@@ -148,6 +148,9 @@ TAMPERING = {
     "update": "UPDATE transfers SET amount_minor = 99",
     "delete": "DELETE FROM transfers",
     "delete one": "DELETE FROM transfers WHERE id = 't1'",
+    "upsert": "INSERT INTO transfers (seq, id, debit, credit, asset, amount_minor, kind, reference,"
+    " booked_at_ms, occurred_at_ms) VALUES (77, 't1', 'a', 'b', 'USD', 1, 'order', 'r', 1, 1)"
+    " ON CONFLICT (id) DO UPDATE SET amount_minor = 99",
 }
 COLUMNS = (
     "(seq, id, debit, credit, asset, amount_minor, kind, reference, booked_at_ms, occurred_at_ms)"

@@ -108,6 +108,20 @@ def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
     asyncio.run(database.close())
 
 
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "decent.db"
+    path.write_bytes(b"not a database" * 1_000)
+    for refused in (migrate, assert_schema):
+        with pytest.raises(WrongSchema, match="damaged"):
+            refused(f"sqlite:///{path}")
+    assert path.read_bytes() == b"not a database" * 1_000
+
+
+def test_a_file_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    with pytest.raises(TryLater, match="No such file"):
+        migrate(f"sqlite:///{tmp_path}/absent/decent.db")
+
+
 def test_an_empty_database_is_refused(url: str) -> None:
     with pytest.raises(WrongSchema, match="empty"):
         connect(url, MASTER_KEY)

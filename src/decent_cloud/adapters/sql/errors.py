@@ -16,6 +16,7 @@ BOOKED_BEFORE = "transfers: this id was booked before"
 _TAKEN = {"SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_ROWID"}
 _NO_ROOM = "SQLITE_FULL"
 _BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED")
+_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _UNREADABLE = ("SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY")
 _RERUN = {"40001", "40P01"}  # serialization failure, deadlock
 _MADE_ALREADY = {"42P07", "42710", "42723"}  # a table, a guard, a function
@@ -25,7 +26,7 @@ _LATER_CLASSES = ("08", "57")
 
 
 class WrongSchema(Internal):
-    """The database does not have the tables and guards that this program needs."""
+    """The database is not what this program needs: tables or guards are missing, or the file is damaged."""
 
 
 def translated(error: BaseException) -> BaseException:
@@ -56,6 +57,8 @@ def _of_sqlite(error: sqlite3.Error) -> DecentError | None:
         return TryLater("the database is busy; nothing was changed")
     if name.startswith(_UNREADABLE):
         return TryLater(f"the database file cannot be read or written ({name.lower()})")
+    if name.startswith(_DAMAGED):
+        return WrongSchema("the file is damaged or no database: restore a backup")
     if isinstance(error, sqlite3.IntegrityError):
         return Internal(f"the database refused a row: {text}")
     return None

@@ -18,7 +18,7 @@ from decent_cloud.adapters.sql.guards import TRIGGERS
 from decent_cloud.adapters.sql.outbox import BASE, EVENTS_A_TRANSACTION
 from decent_cloud.adapters.sql.session import Dialect
 from decent_cloud.adapters.sql.tables import metadata
-from decent_cloud.kernel.errors import Conflict
+from decent_cloud.kernel.errors import Conflict, TryLater
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _CURE = "stop the server and run the migrations, or restore a backup"
@@ -96,7 +96,10 @@ def opened(url: str) -> Iterator[Connection]:
 
 def _keep_private(path: Path) -> None:
     # SQLite gives its log and index the rights of the file, which is its owner's alone.
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise TryLater(f"the database file cannot be opened: {error.strerror}") from error
 
 
 def _leave_transactions_to_us(connection: object, _record: object) -> None:

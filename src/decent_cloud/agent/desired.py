@@ -29,7 +29,7 @@ from decent_cloud.domain.keys import b64u
 from decent_cloud.domain.keys.errors import KeyRefused
 from decent_cloud.domain.keys.platform import DESIRED, verify_platform
 from decent_cloud.kernel import codec
-from decent_cloud.kernel.errors import DecentError, Kind
+from decent_cloud.kernel.errors import DecentError, Invalid, Kind
 from decent_cloud.kernel.ids import AccountId, ContractId, Digest
 from decent_cloud.wire.v1.agents import AssignmentView, DesiredView, SignedDesired
 
@@ -61,6 +61,8 @@ def verified(signed: SignedDesired, journal: Journal) -> DesiredView:
         raise DesiredDistrusted(
             f"not signed by the platform we registered with: {error}"
         ) from error
+    except Invalid as error:
+        raise DesiredDistrusted(f"it cannot be read: {error.message}") from error
     pinned = (journal.fact(PLATFORM_ID), journal.fact(PROVIDER), journal.fact(POOL))
     if (view.platform_id, view.provider, view.pool) != pinned:
         raise DesiredDistrusted(

@@ -6,6 +6,8 @@ import socket
 from collections.abc import Sequence
 from dataclasses import replace
 
+import structlog
+
 from decent_cloud.agent import steps
 from decent_cloud.agent.backend import alive, handle_text, same
 from decent_cloud.agent.journal import AlreadyFulfilled, NoFreePort
@@ -38,6 +40,8 @@ from decent_cloud.wire.v1.assignments import (
     StartCreate,
     TakeLease,
 )
+
+_log = structlog.get_logger("dc-agent")
 
 LOOK_AGAIN_MS = 100
 _USER_SETTING = "user"
@@ -237,6 +241,7 @@ class Making:
                 w.keeper.drop(instance.contract)
                 w.fail(instance, reason, error.message)
                 return
+        _log.warning("create in doubt", contract=instance.contract, code=error.code)
         # What happened is not known: look again soon, and call again only when it is.
         failures = instance.create_failures + 1
         doubtful = replace(

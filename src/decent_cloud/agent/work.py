@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import structlog
+
 from decent_cloud.agent import steps
 from decent_cloud.agent.backend import Backend, handle_text
 from decent_cloud.agent.backoff import Backoff
@@ -30,6 +32,8 @@ from decent_cloud.wire.v1.assignments import (
     QuarantinedReport,
     TerminatedReport,
 )
+
+_log = structlog.get_logger("dc-agent")
 
 MAX_DETAIL = 400
 
@@ -101,6 +105,8 @@ class Work:
                 flush=flush,
             )
         )
+        if stage is not instance.stage:
+            _log.info("stage", contract=instance.contract, stage=stage.value, note=moved.note)
         return moved
 
     def wait(self, instance: Instance, pause_ms: int) -> None:

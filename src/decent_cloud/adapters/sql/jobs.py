@@ -28,10 +28,18 @@ _ADVANCE = (
     " WHERE id = :id AND fence = :fence AND step = :claimed_step AND owner = :claimed_owner"
     " AND state = 'ready'"
 )
-_NEXT = (
-    "SELECT min(CASE WHEN lease_until_ms > run_at_ms THEN lease_until_ms ELSE run_at_ms END)"
-    " FROM jobs WHERE state = 'ready'"
-)
+# Jobs that wait are found at the head of one index, the few that are held in another.
+_NEXT = """
+SELECT min(at_ms) FROM (
+  SELECT at_ms FROM (
+    SELECT run_at_ms AS at_ms FROM jobs WHERE state = 'ready' AND lease_until_ms = 0
+    ORDER BY run_at_ms LIMIT 1
+  ) AS waiting
+  UNION ALL
+  SELECT CASE WHEN lease_until_ms > run_at_ms THEN lease_until_ms ELSE run_at_ms END
+  FROM jobs WHERE state = 'ready' AND lease_until_ms > 0
+) AS either
+"""
 
 
 class SqlJobs:

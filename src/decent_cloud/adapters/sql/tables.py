@@ -266,6 +266,7 @@ balances = Table(
 
 # --- work, events, requests ---
 
+HELD_JOB = "state = 'ready' AND lease_until_ms > 0"
 jobs = _of_record(
     "jobs",
     Job,
@@ -276,6 +277,12 @@ jobs = _of_record(
         "run_at_ms",
         sqlite_where=text("state = 'ready'"),
         postgresql_where=text("state = 'ready'"),
+    ),
+    Index(
+        "ix_jobs_held",
+        "lease_until_ms",
+        sqlite_where=text(HELD_JOB),
+        postgresql_where=text(HELD_JOB),
     ),
 )
 outbox = Table(

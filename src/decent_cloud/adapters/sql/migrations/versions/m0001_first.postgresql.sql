@@ -140,6 +140,8 @@ CREATE TABLE jobs (
   CONSTRAINT ck_jobs_state CHECK ("state" IN ('ready', 'done', 'dead'))
 )
 
+CREATE INDEX ix_jobs_held ON jobs ("lease_until_ms") WHERE state = 'ready' AND lease_until_ms > 0
+
 CREATE INDEX ix_jobs_ready ON jobs ("run_at_ms") WHERE state = 'ready'
 
 CREATE TABLE nonces (

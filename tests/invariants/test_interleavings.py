@@ -1,6 +1,6 @@
 """Invariants 1, 2 and 5: whatever happens in whatever order, one legal state, whole books, no unpaid machine.
 
-Later work adds to the actions: payouts, password resets, renewals, SLA credits.
+Later work adds to the actions: payouts, password resets, SLA credits.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ NAMES = (
     "wait",
     "deadlines",
     "release",
+    "gift",
+    "renew",
     "refund sent",
     "refund failed",
 )

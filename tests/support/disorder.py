@@ -6,17 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from decent_cloud.app import contracts, payments, refunds, releases
+from decent_cloud.app import contracts, payments, refunds, releases, renewals
 from decent_cloud.app.ports.processors import ChargeState, SentRefund, SentState
 from decent_cloud.app.ports.unit_of_work import UnitOfWork
 from decent_cloud.domain.catalog.offerings import Offering
 from decent_cloud.domain.contracts.contract import Contract
 from decent_cloud.domain.contracts.lifecycle import CONTRACT, TERMINAL, ContractEvent
 from decent_cloud.domain.contracts.served import served_ms
+from decent_cloud.domain.ledger import postings
+from decent_cloud.domain.ledger.postings import Booking
 from decent_cloud.domain.payments.payment import Payment
 from decent_cloud.domain.payments.refund import Refund
 from decent_cloud.kernel.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from decent_cloud.kernel.errors import DecentError, Kind
+from decent_cloud.kernel.money import Money
 from decent_cloud.kernel.status import ContractState, Desired, Observed, RefundState
 from decent_cloud.wire.v1.assignments import TerminatedReport
 from decent_cloud.wire.v1.contracts import EndContract
@@ -53,7 +56,7 @@ class Rental:
     def start(cls, use: Usecases, mode: str, *, thorough: bool = True) -> Rental:
         shop, tenant = use.shop(), use.account()
         offering = use.offering(shop, accept_mode=mode, penalty_ppm=50_000, stock=2)
-        contract = use.order(tenant, offering, hours=7)
+        contract = use.order(tenant, offering, hours=7, renew="credit")
         return cls(use, shop, tenant, offering, contract, thorough)
 
     def actions(self) -> dict[str, Callable[[int], object]]:
@@ -93,6 +96,10 @@ class Rental:
             "wait": lambda n: self._wait(WAITS_MS[n % len(WAITS_MS)]),
             "deadlines": lambda _: self._deadlines(),
             "release": lambda _: use.write(self._release),
+            "gift": lambda n: use.write(lambda uow: self._give_credit(uow, 35 * (n % 3 + 1))),
+            "renew": lambda n: use.write(
+                lambda uow: renewals.renew(uow, contract.id, n % 3 + 1, use.now_ms)
+            ),
             "refund sent": lambda n: self._send_refunds(n, SentState.SUCCEEDED),
             "refund failed": lambda n: self._send_refunds(n, SentState.FAILED),
         }
@@ -197,6 +204,11 @@ class Rental:
 
     def _release(self, uow: UnitOfWork) -> None:
         releases.release_earned(uow, stored(uow, self.contract.id), self.use.now_ms)
+
+    def _give_credit(self, uow: UnitOfWork, amount_minor: int) -> None:
+        at = Booking(f"gift-{self.use.now_ms}", self.use.now_ms, self.use.now_ms)
+        amount = Money(amount_minor, self.contract.asset)
+        uow.ledger.post(postings.penalty(at, self.shop.owner.id, self.tenant.id, amount))
 
     def _send_refunds(self, n: int, state: SentState) -> None:
         found = self.use.refunds(self.contract)

@@ -20,8 +20,8 @@ _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _UNREADABLE = ("SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY")
 _RERUN = {"40001", "40P01"}  # serialization failure, deadlock
 _MADE_ALREADY = {"42P07", "42710", "42723"}  # a table, a guard, a function
-# Disk full, too many connections, I/O error; then by class: connection, operator intervention.
-_LATER = {"53100", "53200", "53300", "58030"}
+# Idle too long, disk full, too many connections, lock timeout, I/O error; then connection and operator classes.
+_LATER = {"25P03", "53100", "53200", "53300", "55P03", "58030"}
 _LATER_CLASSES = ("08", "57")
 
 

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar, get_type_hints
 
 from decent_cloud.adapters.sql.session import Params, Row, Session
 from decent_cloud.kernel.codec import from_json, to_json
-from decent_cloud.kernel.errors import Conflict, Internal, StaleVersion
+from decent_cloud.kernel.errors import Conflict, StaleVersion
 from decent_cloud.kernel.paging import Page, PageRequest
 
 R = TypeVar("R")
@@ -154,13 +154,6 @@ def same_or_conflict(stored: object, given: object) -> None:
     """Refuse a second, different record under an identity that must mean one thing."""
     if stored != given:
         raise Conflict("something else is stored under this identity")
-
-
-def required(value: R | None, what: str) -> R:
-    """Return what must be there."""
-    if value is None:
-        raise Internal(f"{what} is missing")
-    return value
 
 
 def _quoted(name: str) -> str:

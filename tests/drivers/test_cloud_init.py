@@ -73,7 +73,7 @@ def test_the_password_itself_is_not_in_it() -> None:
 
 
 def test_another_user_has_the_tenants_keys_and_root_only_the_management_key() -> None:
-    read = config(user_data(spec(user="ada"), limit_bytes=LIMIT, management_key=MANAGEMENT))
+    read = config(user_data(spec(user="ada", management_key=MANAGEMENT), limit_bytes=LIMIT))
     users = {each["name"]: each for each in read["users"]}
     assert users["ada"]["ssh_authorized_keys"] == [TENANT.line()]
     assert users["root"]["ssh_authorized_keys"] == [f"{MANAGEMENT.line()} decent-management"]
@@ -82,7 +82,7 @@ def test_another_user_has_the_tenants_keys_and_root_only_the_management_key() ->
 
 
 def test_a_script_comes_as_a_second_part() -> None:
-    text = user_data(spec(), limit_bytes=LIMIT, post_provision="#!/bin/sh\ntouch /grüße\n")
+    text = user_data(spec(user_data="#!/bin/sh\ntouch /grüße\n"), limit_bytes=LIMIT)
     first, second = parts(text)
     assert first.get_content_type() == "text/cloud-config"
     assert second.get_content_type() == "text/x-shellscript"
@@ -91,16 +91,16 @@ def test_a_script_comes_as_a_second_part() -> None:
 
 
 def test_more_cloud_config_is_merged_and_never_replaces_ours() -> None:
-    text = user_data(spec(), limit_bytes=LIMIT, post_provision="#cloud-config\npackages: [vim]\n")
+    text = user_data(spec(user_data="#cloud-config\npackages: [vim]\n"), limit_bytes=LIMIT)
     _, second = parts(text)
     assert "no_replace" in second["Merge-Type"]
 
 
 def test_what_the_vendor_would_not_take_is_rejected() -> None:
     with pytest.raises(Rejected, match="32768"):
-        user_data(spec(), limit_bytes=LIMIT, post_provision="#!/bin/sh\n" + "#" * LIMIT)
+        user_data(spec(user_data="#!/bin/sh\n" + "#" * LIMIT), limit_bytes=LIMIT)
     with pytest.raises(Rejected):
-        user_data(spec(), limit_bytes=LIMIT, post_provision="echo hello")
+        user_data(spec(user_data="echo hello"), limit_bytes=LIMIT)
 
 
 def test_vendors_that_want_base64_get_it() -> None:

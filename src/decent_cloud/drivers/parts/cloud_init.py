@@ -8,7 +8,7 @@ from email.mime.base import MIMEBase
 from email.mime.multipart import MIMEMultipart
 from typing import Any
 
-from decent_cloud.drivers.contract import InstanceSpec, Rejected, SshKey
+from decent_cloud.drivers.contract import InstanceSpec, Rejected
 from decent_cloud.drivers.parts.host_key import openssh_private
 from decent_cloud.drivers.parts.password_hash import hash_password
 
@@ -23,22 +23,17 @@ _CONFIG_TYPE, _SCRIPT_TYPE = "cloud-config", "x-shellscript"
 _MERGE = "dict(recurse_list,no_replace)+list(append)+str()"
 
 
-def user_data(
-    spec: InstanceSpec,
-    *,
-    limit_bytes: int,
-    management_key: SshKey | None = None,
-    post_provision: str = "",
-) -> str:
-    """Write the user data of one machine: plain cloud-config, or MIME parts with a `post_provision`.
+def user_data(spec: InstanceSpec, *, limit_bytes: int) -> str:
+    """Write the user data of one machine: plain cloud-config, or MIME parts with the offering's.
 
     It sets host key, user, the tenant's keys, the password as a hash, and the management key for
-    root. `post_provision` starts with `#!` (a script) or `#cloud-config`. The result holds secrets:
-    the host's private key and the hash. Never put it into a label, a log or an error.
-    Raises Rejected for a post-provision part of another kind and where it all is longer than the vendor takes.
+    root. The offering's part starts with `#!` (a script) or `#cloud-config`. The result holds
+    secrets: the host's private key and the hash. Never put it into a label, a log or an error.
+    Raises Rejected for an offering's part of another kind and where it all is more than the vendor takes.
     """
-    ours = "#cloud-config\n" + json.dumps(cloud_config(spec, management_key), indent=1)
-    text = ours if not post_provision.strip() else _both(ours, post_provision.lstrip())
+    ours = "#cloud-config\n" + json.dumps(cloud_config(spec), indent=1)
+    theirs = spec.user_data.lstrip()
+    text = _both(ours, theirs) if theirs else ours
     size = len(text.encode())
     if size > limit_bytes:
         raise Rejected(
@@ -55,10 +50,11 @@ def encoded(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-def cloud_config(spec: InstanceSpec, management_key: SshKey | None = None) -> dict[str, Any]:
+def cloud_config(spec: InstanceSpec) -> dict[str, Any]:
     """Return the cloud-config as a mapping (JSON is YAML); it holds secrets."""
     keys = [key.line() for key in spec.ssh_keys]
-    managed = [f"{management_key.line()} {MANAGEMENT_COMMENT}"] if management_key else []
+    management = spec.management_key
+    managed = [f"{management.line()} {MANAGEMENT_COMMENT}"] if management else []
     root: dict[str, Any] = {"name": "root", "lock_passwd": False}
     users = [root]
     if spec.user == "root":
@@ -67,7 +63,7 @@ def cloud_config(spec: InstanceSpec, management_key: SshKey | None = None) -> di
         root = {"name": "root", "ssh_authorized_keys": managed}
         users = [_login(spec.user, keys), *([root] if managed else [])]
     return {
-        "hostname": spec.name,
+        "hostname": spec.hostname,
         "users": users,
         "disable_root": spec.user != "root" and not managed,
         "ssh_pwauth": True,
@@ -103,15 +99,15 @@ def _login(user: str, keys: list[str]) -> dict[str, Any]:
     }
 
 
-def _both(ours: str, post_provision: str) -> str:
+def _both(ours: str, theirs: str) -> str:
     parts = MIMEMultipart()
     parts.attach(_part(ours, _CONFIG_TYPE))
-    if post_provision.startswith("#!"):
-        parts.attach(_part(post_provision, _SCRIPT_TYPE))
-    elif post_provision.startswith("#cloud-config"):
-        theirs = _part(post_provision, _CONFIG_TYPE)
-        theirs["Merge-Type"] = _MERGE
-        parts.attach(theirs)
+    if theirs.startswith("#!"):
+        parts.attach(_part(theirs, _SCRIPT_TYPE))
+    elif theirs.startswith("#cloud-config"):
+        more = _part(theirs, _CONFIG_TYPE)
+        more["Merge-Type"] = _MERGE
+        parts.attach(more)
     else:
         raise Rejected(
             "the offering's post-provision part is neither a script (#!) nor #cloud-config"

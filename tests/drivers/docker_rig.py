@@ -16,6 +16,7 @@ from typing import Any
 import docker
 import pytest
 
+from decent_cloud.drivers.conformance.rig import Act, Fault, Power, Rig
 from decent_cloud.drivers.contract import LABEL_CONTRACT, InstanceSpec, Observation
 from decent_cloud.drivers.docker.driver import DockerDriver
 from tests.support.unix_proxy import UnixProxy, unix_proxy
@@ -29,8 +30,22 @@ _ports = itertools.count(23_000 + secrets.randbelow(4_000))
 _FOREIGN = "foreign-to-decent"
 
 
-class DockerRig:
+_LINES = {
+    (Act.CREATE, Fault.PARTIAL): "/archive?",
+    (Act.CREATE, Fault.LOST): "/containers/create",
+    (Act.CREATE, Fault.TIMEOUT): "/containers/create",
+    (Act.INSPECT, Fault.TIMEOUT): "/containers/dc-",
+    (Act.LIST, Fault.TIMEOUT): "/containers/json",
+    (Act.DESTROY, Fault.LOST): "DELETE /v{version}/containers",
+    (Act.DESTROY, Fault.TIMEOUT): "DELETE /v{version}/containers",
+    (Act.STOP, Fault.LOST): "/stop",
+}
+
+
+class DockerRig(Rig):
     image = "tiny"
+    powers = frozenset(Power) - {Power.PASSWORD}
+    faults = frozenset(_LINES)
 
     def __init__(self, url: str, proxy: UnixProxy) -> None:
         self.platform = f"test-{secrets.token_hex(4)}"
@@ -54,6 +69,9 @@ class DockerRig:
                     return port
         raise AssertionError
 
+    def wait(self, seconds: float) -> None:
+        time.sleep(min(seconds, 0.1))
+
     def count(self, contract: str) -> int:
         found = self.client.containers(all=True, filters={"label": f"{LABEL_CONTRACT}={contract}"})
         return len(found)
@@ -70,8 +88,15 @@ class DockerRig:
         found = self.client.containers(all=True, filters={"label": f"{_FOREIGN}={self.platform}"})
         return any(f"/{name}" in each["Names"] for each in found)
 
-    def lose_answer_to_create(self) -> None:
-        self.proxy.lose_answer_to("/containers/create")
+    def pieces(self, contract: str) -> int:
+        return self.networks(contract)
+
+    def vanish(self, contract: str) -> None:
+        self.client.remove_container(f"dc-{contract}", force=True)
+
+    def inject(self, act: Act, fault: Fault) -> None:
+        line = _LINES[act, fault].format(version=self.client._version)
+        (self.proxy.lose_answer_to if fault is Fault.LOST else self.proxy.drop_request)(line)
 
     def seen_host_key(self, seen: Observation) -> str:
         command = ["ssh-keyscan", "-T", "5", "-t", "ed25519", "-p", str(seen.port), seen.host]

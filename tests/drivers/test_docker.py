@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from decent_cloud.drivers.conformance.specs import handle_of, new_contract, new_spec
+from decent_cloud.drivers.conformance.suite import ConformanceSuite
 from decent_cloud.drivers.contract import (
     AuthFailed,
     Broken,
@@ -27,7 +29,6 @@ from decent_cloud.kernel.clock import HOUR_MS, SystemClock
 from decent_cloud.kernel.status import Observed
 from devtools.engine import Engine
 from tests.drivers.docker_rig import SDK_LEAKS, DockerRig, docker_rig
-from tests.drivers.suite import DriverSuite, handle_of, new_contract, new_spec
 from tests.support.docker_engine import require_own
 
 pytestmark = [pytest.mark.docker, *SDK_LEAKS]
@@ -52,8 +53,8 @@ class Later(SystemClock):
         return super().now_ms() + HOUR_MS
 
 
-class TestDockerDriver(DriverSuite):
-    """Runs the suite."""
+class TestDockerDriver(ConformanceSuite):
+    """Runs the kit."""
 
 
 def test_the_probe_runs_machines_and_finds_what_holds(rig: DockerRig) -> None:

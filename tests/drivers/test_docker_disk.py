@@ -30,7 +30,7 @@ import sys
 from pathlib import Path
 from devtools.engine import engine
 from decent_cloud.drivers.docker.driver import DockerDriver
-from tests.drivers.suite import handle_of, new_spec
+from decent_cloud.drivers.conformance.specs import handle_of, new_spec
 
 class Rig:
     platform, image = "disk", "tiny"

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 
 import pytest
 
+from decent_cloud.drivers.conformance.specs import new_spec
 from decent_cloud.drivers.contract import Broken
 from decent_cloud.drivers.docker.firewall import THROUGH_HOST, TO_HOST, Firewall
 from decent_cloud.drivers.docker.settings import DockerSettings
 from devtools.engine import Engine
 from tests.drivers.docker_rig import SDK_LEAKS, DockerRig, docker_rig, knock
-from tests.drivers.suite import new_spec
 
 WORLD, HOST_IN_WORLD = "203.0.113.2", "203.0.113.1"
 HOME, HOST_AT_HOME = "10.99.7.2", "10.99.7.1"

@@ -11,11 +11,11 @@ from pathlib import Path
 import asyncssh
 import pytest
 
+from decent_cloud.drivers.conformance.specs import handle_of, new_spec
 from decent_cloud.drivers.contract import InstanceSpec, SshKey
 from decent_cloud.kernel.status import Observed
 from devtools.engine import Engine
 from tests.drivers.docker_rig import SDK_LEAKS, DockerRig, docker_rig
-from tests.drivers.suite import handle_of, new_spec
 
 pytestmark = [pytest.mark.docker, *SDK_LEAKS]
 

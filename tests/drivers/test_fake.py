@@ -14,6 +14,10 @@ from pathlib import Path
 import pytest
 
 from decent_cloud.drivers import registry
+from decent_cloud.drivers.conformance.rig import Act, Power, Rig, every
+from decent_cloud.drivers.conformance.rig import Fault as Mishap
+from decent_cloud.drivers.conformance.specs import handle_of, new_spec
+from decent_cloud.drivers.conformance.suite import ConformanceSuite
 from decent_cloud.drivers.contract import (
     AuthFailed,
     Broken,
@@ -28,28 +32,57 @@ from decent_cloud.drivers.fake.driver import FakeDriver
 from decent_cloud.drivers.fake.script import Fault, Verb
 from decent_cloud.kernel.errors import Invalid
 from decent_cloud.kernel.status import Observed
-from tests.drivers.suite import DriverSuite, StoppableDriver, handle_of, new_spec
 
 PLATFORM = "platform"
 
 
-class FakeRig:
+_FAULTS = {
+    Mishap.LOST: Fault.ANSWER_LOST,
+    Mishap.UNAVAILABLE: Fault.TRY_LATER,
+    Mishap.DENIED: Fault.AUTH_FAILED,
+    Mishap.GARBLED: Fault.BROKEN,
+    Mishap.SOLD_OUT: Fault.NO_CAPACITY,
+}
+_READS = (Mishap.UNAVAILABLE, Mishap.DENIED, Mishap.GARBLED)
+SLOW_MS = 100
+
+
+class FakeRig(Rig):
     platform = PLATFORM
     image = "any"
+    powers = frozenset(Power) - {Power.PASSWORD, Power.IMAGE_LIST}
+    faults = (
+        every((Act.CREATE,), (*_FAULTS, Mishap.SLOW))
+        | every((Act.INSPECT, Act.LIST), _READS)
+        | every((Act.DESTROY,), (Mishap.LOST, Mishap.UNAVAILABLE, Mishap.DENIED, Mishap.SLOW))
+        | every((Act.STOP,), (Mishap.LOST, Mishap.UNAVAILABLE))
+    )
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.backend = FakeBackend(path)
         self._ports = itertools.count(20_000)
 
-    def driver(self, platform: str = "") -> StoppableDriver:
+    def driver(self, platform: str = "") -> FakeDriver:
         return FakeDriver.from_settings({"path": str(self.path)}, platform or self.platform)
 
     def next_port(self) -> int:
         return next(self._ports)
 
+    def wait(self, seconds: float) -> None:
+        time.sleep(min(seconds, 0.05))
+
     def count(self, contract: str) -> int:
         return len(self.backend.machines(contract))
+
+    def inject(self, act: Act, fault: Mishap) -> None:
+        if fault is not Mishap.SLOW:
+            verb = Verb.LIST if act is Act.LIST else Verb(act.value)
+            self.backend.fail_next(verb, _FAULTS[fault])
+        elif act is Act.CREATE:
+            self.backend.change(boot_ms=SLOW_MS)
+        else:
+            self.backend.change(gone_ms=SLOW_MS)
 
     def add_foreign(self, name: str) -> None:
         self.backend.add_foreign(name)
@@ -57,8 +90,8 @@ class FakeRig:
     def has_foreign(self, name: str) -> bool:
         return any(each.name == name and not each.platform for each in self.backend.machines())
 
-    def lose_answer_to_create(self) -> None:
-        self.backend.fail_next(Verb.CREATE, Fault.ANSWER_LOST)
+    def vanish(self, contract: str) -> None:
+        self.backend.vanish(self.backend.machines(contract)[0].id)
 
     def seen_host_key(self, seen: Observation) -> str:
         return self.backend.host_key_at(seen.host, seen.port) or ""
@@ -69,8 +102,8 @@ def rig(tmp_path: Path) -> FakeRig:
     return FakeRig(tmp_path / "cloud.db")
 
 
-class TestFakeDriver(DriverSuite):
-    """Runs the suite."""
+class TestFakeDriver(ConformanceSuite):
+    """Runs the kit."""
 
 
 @pytest.mark.parametrize(
@@ -206,7 +239,7 @@ def test_what_a_killed_program_made_is_still_there(rig: FakeRig) -> None:
     rig.backend.change(after_ms={"create": 60_000})
     spec = new_spec(rig)
     program = (
-        "import sys; from tests.drivers.test_fake import FakeRig; from tests.drivers.suite import *;"
+        "import sys; from tests.drivers.test_fake import FakeRig; from decent_cloud.drivers.conformance.specs import *;"
         "from pathlib import Path; rig = FakeRig(Path(sys.argv[1]));"
         "rig.driver().create(new_spec(rig, ContractId(sys.argv[2])))"
     )

@@ -114,6 +114,15 @@ class InstanceSpec:
     user: str = "root"
     ssh_port: int = 0
     settings: Mapping[str, str] = field(default_factory=dict)  # driver settings of the offering
+    management_key: SshKey | None = (
+        None  # the agent's own, for resets over SSH; beside the tenant's
+    )
+    user_data: str = ""  # the offering's cloud-init or script; runs once, after the first boot
+
+    @property
+    def hostname(self) -> str:
+        """Return what the machine calls itself."""
+        return self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +161,26 @@ class Check:
     passed: bool
     detail: str
     cure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The kind of machine that an offering promises, before anyone rents one."""
+
+    image: str
+    cpu_milli: int
+    memory_mib: int
+    disk_gib: int
+    settings: Mapping[str, str] = field(default_factory=dict)  # driver settings of the offering
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What a machine received and sent so far; it counts on over stops, from `since_ms`."""
+
+    received_bytes: int
+    sent_bytes: int
+    since_ms: int
 
 
 class Limit(StrEnum):
@@ -257,4 +286,46 @@ class CanStop(Protocol):
 
     def start(self, handle: Handle, contract: ContractId) -> Observation:
         """Start the instance; starting a running one succeeds."""
+        ...
+
+
+@runtime_checkable
+class CanResetPassword(Protocol):
+    """A backend that can set a password inside a running machine without the tenant."""
+
+    def reset_password(
+        self, handle: Handle, contract: ContractId, user: str, password: Secret
+    ) -> Secret:
+        """Set the user's password and return the one that works now; no older one does.
+
+        It is the given one, or the vendor's own where the vendor chooses. Repeating a call whose
+        answer was lost is safe: what the last answer says works. Never touches what does not carry
+        our tags (Rejected); a machine that is gone or has no such user is Rejected too.
+        Errors: Rejected, AuthFailed, TryLater (which of the two works is unknown), Broken.
+        """
+        ...
+
+
+@runtime_checkable
+class CanMeter(Protocol):
+    """A backend that counts a machine's traffic."""
+
+    def meter(self, handle: Handle, contract: ContractId) -> Traffic:
+        """Read how much the machine received and sent so far, in bytes.
+
+        Errors: Rejected (gone, or not ours), AuthFailed, TryLater, Broken.
+        """
+        ...
+
+
+@runtime_checkable
+class CanCheckPlan(Protocol):
+    """A backend with a catalogue that can be asked before anyone rents."""
+
+    def check_plan(self, plan: Plan) -> tuple[Check, ...]:
+        """Compare an offering with what the backend has now: image, size, place, architecture, stock.
+
+        What does not fit is a failed check with its cure, never an error.
+        Errors: AuthFailed, TryLater, Broken where the backend could not be asked.
+        """
         ...

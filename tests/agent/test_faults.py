@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from decent_cloud.agent.journal_sqlite import SqliteJournal
 from decent_cloud.agent.records import Stage
 from decent_cloud.drivers.fake.script import Fault, Verb
 from tests.agent.rig import Rig, eventually, running
@@ -273,3 +274,31 @@ def test_a_cancel_after_a_doubtful_create_leaves_nothing(
         assert tenant.api.post(f"/contracts/{id_}/cancel", {"reason": ""}).is_success
         rig.reaches(id_, Stage.ENDED, timeout_s=20)
         assert rig.backend.machines(id_) == ()
+
+
+def test_with_a_full_disk_nothing_is_begun_and_nothing_is_lost(
+    rig: Rig, shop: Shop, tenant: Person
+) -> None:
+    offering = publish(shop)
+    with running(rig) as agent:
+        first = rent(tenant, offering)["id"]
+        until(tenant, first, "active")
+        rig.reaches(first, Stage.BOUND)
+        journal = agent.work.journal
+        assert isinstance(journal, SqliteJournal)
+        limit(journal, 0)
+        second = rent(tenant, offering)["id"]
+        until(tenant, second, "accepted", "provisioning")
+        eventually(lambda: "journal_full" in {alarm.name for alarm in journal.alarms()})
+        assert rig.backend.calls(Verb.CREATE, second) == ()
+        assert len(rig.backend.machines(first)) == 1
+        limit(journal, 10_000)
+        until(tenant, second, "active", timeout_s=30)
+        assert len(rig.backend.machines()) == 2
+
+
+def limit(journal: SqliteJournal, more: int) -> None:
+    """Let the journal grow by so many pages, and no further."""
+    with journal._lock:
+        pages = journal._db.execute("PRAGMA page_count").fetchone()[0]
+        journal._db.execute(f"PRAGMA max_page_count={pages + more}")

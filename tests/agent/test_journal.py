@@ -244,8 +244,10 @@ def test_a_full_disk_is_a_clear_error_that_loses_nothing(tmp_path: Path) -> None
     written = fill(journal, write)
     assert written > 0
     assert len(journal.instances()) == len(journal.reports()) == written
+    assert [alarm.name for alarm in journal.alarms()] == ["journal_full"]
     journal._db.execute("PRAGMA max_page_count=1000000")
     write(written)
+    assert journal.alarms() == ()
     journal.close()
     again = SqliteJournal(path)
     assert len(again.instances()) == written + 1

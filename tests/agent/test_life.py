@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from decent_cloud.agent.records import Stage
 from decent_cloud.domain.keys.credentials import Expected, open_credential, sealed_from_json
+from decent_cloud.drivers.fake.script import Verb
 from decent_cloud.kernel.ids import Digest
 from tests.agent.rig import Rig, eventually, running
 from tests.support.market import publish, rent, until
@@ -40,3 +43,37 @@ def test_a_rental_is_made_handed_over_and_removed(rig: Rig, shop: Shop, tenant: 
         assert rig.agent is not None
         assert rig.agent.work.journal.reports() == ()
         assert rig.agent.work.journal.ports() == {}
+
+
+def test_the_provider_sees_its_agent_at_work(rig: Rig, shop: Shop, tenant: Person) -> None:
+    rig.changed["heartbeat_s"] = 1
+    offering = publish(shop)
+    with running(rig) as agent:
+        id_ = rent(tenant, offering)["id"]
+        until(tenant, id_, "active")
+        agent.work.alarm("test", "something to look at")
+
+        def seen() -> dict[str, Any] | None:
+            rows = shop.owner.api.get(f"/providers/{shop.owner.id}/agent-status").json()["items"]
+            mine: dict[str, Any] = next(r for r in rows if r["agent"] == shop.agent_keys.kid)
+            return mine if mine["instances"] == 1 and mine["alarms"] else None
+
+        shown = eventually(seen)
+        assert (shown["status"], shown["driver"]) == ("online", "fake")
+        assert shown["scope"] == rig.backend.scope()
+        assert shown["alarms"] == ["test: something to look at"]
+
+
+def test_an_ended_agent_goes_on_where_it_stood(rig: Rig, shop: Shop, tenant: Person) -> None:
+    offering = publish(shop)
+    with running(rig):
+        first = rent(tenant, offering)["id"]
+        until(tenant, first, "active")
+        rig.reaches(first, Stage.BOUND)
+    second = rent(tenant, offering)["id"]
+    assert tenant.api.post(f"/contracts/{first}/cancel", {"reason": ""}).is_success
+    with running(rig):
+        until(tenant, second, "active")
+        rig.reaches(first, Stage.ENDED)
+        assert [each.contract for each in rig.backend.machines()] == [second]
+        assert len(rig.backend.calls(Verb.CREATE, first)) == 1

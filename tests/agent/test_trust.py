@@ -15,7 +15,7 @@ from decent_cloud.agent.desired import ALARM_DISTRUST, ALARM_SILENT
 from decent_cloud.agent.journal import LOG_SEQ
 from decent_cloud.agent.plan import SILENT_DESTROY_MS, SILENT_STOP_MS, Standing
 from decent_cloud.agent.records import Stage
-from decent_cloud.drivers.fake.script import Verb
+from decent_cloud.drivers.fake.script import Fault, Verb
 from decent_cloud.kernel.clock import HOUR_MS
 from decent_cloud.programs.server import Ports
 from tests.agent.rig import Rig, eventually, rig_for, running
@@ -226,3 +226,21 @@ def test_a_platform_that_is_back_is_obeyed_again(rented: Rented) -> None:
             rig.reaches(rented.contract, Stage.ENDED)
             assert agent.work.journal.alarms() == ()
             assert rig.backend.machines(rented.contract) == ()
+
+
+def test_what_silence_began_to_remove_stays_if_the_platform_is_back_in_time(
+    rented: Rented,
+) -> None:
+    turn(rented, SILENT_DESTROY_MS + 1_000)
+    rig = rented.rig
+    rig.backend.fail_next(Verb.DESTROY, Fault.TRY_LATER, 50)
+    with running(rig):
+        rig.reaches(rented.contract, Stage.DESTROYING)
+    assert len(rig.backend.machines(rented.contract)) == 1
+    assert isinstance(rig.clock, TurnedClock)
+    rig.clock.ahead_ms = 0
+    with running_platform(rented.platform, Ports(reach=OpenDoor())) as platform:
+        move_in(rented, platform.url)
+        with running(rig):
+            rig.reaches(rented.contract, Stage.BOUND)
+            assert len(rig.backend.machines(rented.contract)) == 1

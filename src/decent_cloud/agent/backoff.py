@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 from decent_cloud.client.errors import ApiProblem
 from decent_cloud.drivers.contract import TryLater
+from decent_cloud.kernel.clock import HOUR_MS
+
+LONGEST_MS = HOUR_MS  # whatever the other side asks
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,8 @@ class Backoff:
     def pause_ms(self, tries: int, error: Exception | None = None) -> int:
         """Return the pause after the n-th failure; never shorter than what the other side asks."""
         full_ms = min(self.longest_ms, self.first_ms * 2 ** min(tries - 1, 30))
-        return max(int(full_ms * (0.5 + 0.5 * self.chance())), _asked_ms(error))
+        pause_ms = max(int(full_ms * (0.5 + 0.5 * self.chance())), _asked_ms(error))
+        return min(pause_ms, LONGEST_MS)
 
 
 def _asked_ms(error: Exception | None) -> int:

@@ -41,7 +41,7 @@ class Fetcher:
         self._changed = changed
         self._condition = threading.Condition()
         self._wanted = True
-        self._stopped = False
+        self._stopped = threading.Event()
         self._failures = 0
 
     def refetch(self) -> None:
@@ -53,7 +53,7 @@ class Fetcher:
     def stop(self) -> None:
         """End `run`."""
         with self._condition:
-            self._stopped = True
+            self._stopped.set()
             self._condition.notify()
 
     def run(self) -> None:
@@ -61,9 +61,9 @@ class Fetcher:
         pause_s = 0.0
         while True:
             with self._condition:
-                if not self._wanted and not self._stopped:
+                if not self._wanted and not self._stopped.is_set():
                     self._condition.wait(pause_s)
-                if self._stopped:
+                if self._stopped.is_set():
                     return
                 self._wanted = False
             try:
@@ -72,6 +72,8 @@ class Fetcher:
                 self._failures += 1
                 _log.error("desired state", code=error.code, error=error.message)
             except Exception:  # noqa: BLE001 - a loop's edge
+                if self._stopped.is_set():  # its connections are closed under it
+                    return
                 self._failures += 1
                 _log.exception("desired state")
             pause_s = self._pause_s()

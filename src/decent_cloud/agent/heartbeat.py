@@ -16,6 +16,7 @@ from decent_cloud.wire.v1.agents import Heartbeat
 
 _log = structlog.get_logger("dc-agent")
 MAX_ALARMS = 20
+SOON_S = 2.0
 
 
 class Heart:
@@ -40,7 +41,8 @@ class Heart:
                 _log.warning("no heartbeat", code=error.code, error=error.message)
             except Exception:  # noqa: BLE001 - a loop's edge
                 _log.exception("no heartbeat")
-            if self._stop.wait(every_s):
+            # The backend's fingerprint belongs into the first minute's view of the provider.
+            if self._stop.wait(every_s if self._backend.scope else min(every_s, SOON_S)):
                 return
 
     def stop(self) -> None:

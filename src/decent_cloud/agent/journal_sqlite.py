@@ -46,6 +46,7 @@ class SqliteJournal:
     def __init__(self, path: Path) -> None:
         """Open or make the file. Errors: JournalFull, JournalBroken (also for a newer format)."""
         self._lock = threading.RLock()
+        self._full = ""
         with _told(path):
             self._db = sqlite3.connect(
                 path, timeout=10, isolation_level=None, check_same_thread=False
@@ -200,7 +201,9 @@ class SqliteJournal:
 
     def alarms(self) -> tuple[Alarm, ...]:
         rows = self._read("SELECT body FROM alarms ORDER BY number")
-        return tuple(codec.from_json(row[0], Alarm) for row in rows)
+        kept = tuple(codec.from_json(row[0], Alarm) for row in rows)
+        # The one alarm that cannot be written down.
+        return (*kept, Alarm(JournalFull.code, self._full, 0)) if self._full else kept
 
     def forget(self, contract: ContractId) -> None:
         with self._writing() as db:
@@ -217,18 +220,27 @@ class SqliteJournal:
 
     @contextlib.contextmanager
     def _writing(self, *, flush: bool = True) -> Iterator[sqlite3.Connection]:
-        with self._lock, _told(self._path):
+        try:
+            with self._lock, _told(self._path), self._transaction(flush=flush) as db:
+                yield db
+        except JournalFull as error:
+            self._full = error.message
+            raise
+        self._full = ""
+
+    @contextlib.contextmanager
+    def _transaction(self, *, flush: bool) -> Iterator[sqlite3.Connection]:
+        if not flush:
+            self._db.execute("PRAGMA synchronous=NORMAL")
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield self._db
+            self._db.execute("COMMIT")
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
             if not flush:
-                self._db.execute("PRAGMA synchronous=NORMAL")
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                yield self._db
-                self._db.execute("COMMIT")
-            finally:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                if not flush:
-                    self._db.execute("PRAGMA synchronous=FULL")
+                self._db.execute("PRAGMA synchronous=FULL")
 
 
 @contextlib.contextmanager

@@ -45,12 +45,13 @@ class FakeClock:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a fake answers; `body` is JSON, None for no body."""
+    """What a fake answers; `body` is JSON, None for no body. One that breaks the contract on purpose is not `judged`."""
 
     status: int = 200
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     reason: str = ""
+    judged: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,25 +154,35 @@ class Cloud:
         self, method: str, path: str, answer: Answer, *, times: int = 1, skip: int = 0
     ) -> None:
         """Answer the next matching calls like this, and do nothing; `path` is a regular expression."""
-        self._add(method, path, Fault(method, re.compile(path), times, skip, answer=answer))
+        self._add(Fault(method, re.compile(path), times, skip, answer=answer))
 
     def lose_answer(self, method: str, path: str, *, times: int = 1, skip: int = 0) -> None:
         """Do what the next matching calls ask, then close the connection without an answer."""
-        self._add(method, path, Fault(method, re.compile(path), times, skip, lost=True))
+        self._add(Fault(method, re.compile(path), times, skip, lost=True))
 
     def drop_call(self, method: str, path: str, *, times: int = 1, skip: int = 0) -> None:
         """Close the connection of the next matching calls and do nothing."""
-        self._add(method, path, Fault(method, re.compile(path), times, skip, Answer(0), lost=True))
+        self._add(Fault(method, re.compile(path), times, skip, Answer(0), lost=True))
 
     def be_late(
-        self, method: str, path: str, late_s: float, *, times: int = 1, skip: int = 0
+        self,
+        method: str,
+        path: str,
+        late_s: float,
+        *,
+        times: int = 1,
+        skip: int = 0,
+        undone: bool = False,
     ) -> None:
-        """Do what the next matching calls ask at once, and answer after so many real seconds."""
-        self._add(method, path, Fault(method, re.compile(path), times, skip, late_s=late_s))
+        """Answer the next matching calls after so many real seconds; what they ask is done at once, or never."""
+        answer = Answer(504) if undone else None
+        fault = Fault(method, re.compile(path), times, skip, answer, late_s)
+        fault.lost = undone
+        self._add(fault)
 
     def then(self, method: str, path: str, after: Callable[[], None], *, skip: int = 0) -> None:
         """Run something right after the next matching call was done, before its answer."""
-        self._add(method, path, Fault(method, re.compile(path), 1, skip, after=after))
+        self._add(Fault(method, re.compile(path), 1, skip, after=after))
 
     def asked(self, method: str, path: str) -> list[Call]:
         """Return the calls so far that match; `path` is a regular expression."""
@@ -219,12 +230,12 @@ class Cloud:
             self.violations += [f"{call.method} {call.path}: {each}" for each in found]
 
     def _judge_answer(self, call: Call, answer: Answer) -> None:
-        if self.contract is not None:
+        if self.contract is not None and answer.judged:
             found = self.contract.of_answer(call.method, call.path, answer.status, answer.body)
             place = f"{call.method} {call.path} -> {answer.status}"
             self.violations += [f"{place}: {each}" for each in found]
 
-    def _add(self, method: str, path: str, fault: Fault) -> None:
+    def _add(self, fault: Fault) -> None:
         with self._lock:
             self.faults.append(fault)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 
 import pytest
 
 from decent_cloud.agent import steps
 from decent_cloud.agent.records import Stage
+from decent_cloud.domain.keys.credentials import Expected, open_credential, sealed_from_json
+from decent_cloud.drivers.fake.script import Verb
 from tests.agent.rig import Rig, eventually, running
 from tests.support.market import publish, rent, until
 from tests.support.people import Person, Shop
@@ -54,6 +57,36 @@ def test_a_crash_while_making(rig: Rig, shop: Shop, tenant: Person, step: str) -
         assert until(tenant, id_, "active")["host_keys"] == [machine.host_key]
         assert agent.work.journal.quarantined() == ()
         eventually(lambda: not agent.work.journal.reports())
+
+
+def test_a_machine_of_an_earlier_attempt_is_handed_over_with_its_own_secrets(
+    rig: Rig, shop: Shop, tenant: Person
+) -> None:
+    """The look-ups do not show it, so secrets are made anew; the create call then finds the first machine."""
+    rig.backend.change(list_lag_ms=4_000)
+    rig.changed["read_lag_ms"] = 100
+    contract = rent(tenant, publish(shop))
+    id_ = contract["id"]
+    run_until_dead(rig, Killer(steps.CREATE_ANSWERED))
+    with running(rig) as agent:
+        until(tenant, id_, "active", timeout_s=20)
+        machine = rig.backend.machines(id_)[0]
+        rig.reaches(id_, Stage.BOUND)
+        found = rig.instance(id_)
+        assert found is not None
+        assert found.attempt == machine.attempt
+        assert len(rig.backend.calls(Verb.CREATE, id_)) == 2
+        assert agent.work.journal.quarantined() == ()
+    view = tenant.api.get(f"/contracts/{id_}/credential").json()
+    opened = open_credential(
+        sealed_from_json(view["credential"]),
+        tenant.seed,
+        Expected(tenant.id, contract["digest"], shop.owner.chain, [shop.agent_keys.kid]),
+    )
+    assert opened.access.host_keys == (machine.host_key,)
+    salt, _, hashed = machine.password_hash.partition("$")
+    password = opened.access.password or ""
+    assert hashlib.sha256((salt + password).encode()).hexdigest() == hashed
 
 
 @pytest.mark.parametrize("step", steps.DESTROY_PATH)

@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from decent_cloud.agent.records import Stage
+from decent_cloud.app import steps
+from decent_cloud.app.ports.unit_of_work import UnitOfWork
+from decent_cloud.domain.contracts.lifecycle import ContractEvent
 from decent_cloud.domain.keys.credentials import Expected, open_credential, sealed_from_json
 from decent_cloud.drivers.fake.script import Verb
-from decent_cloud.kernel.ids import Digest
+from decent_cloud.kernel.clock import SystemClock
+from decent_cloud.kernel.ids import ContractId, Digest
 from tests.agent.rig import Rig, eventually, running
 from tests.support.market import publish, rent, until
 from tests.support.people import Person, Shop
+from tests.support.platform import Platform
 
 
 def test_a_rental_is_made_handed_over_and_removed(rig: Rig, shop: Shop, tenant: Person) -> None:
@@ -77,3 +82,28 @@ def test_an_ended_agent_goes_on_where_it_stood(rig: Rig, shop: Shop, tenant: Per
         rig.reaches(first, Stage.ENDED)
         assert [each.contract for each in rig.backend.machines()] == [second]
         assert len(rig.backend.calls(Verb.CREATE, first)) == 1
+
+
+def test_a_suspended_rental_stands_still_and_runs_again(
+    rig: Rig, shop: Shop, tenant: Person, platform: Platform
+) -> None:
+    def move(contract: str, event: ContractEvent) -> None:
+        now_ms = SystemClock().now_ms()
+
+        def step(uow: UnitOfWork) -> None:
+            found = uow.contracts.get(ContractId(contract))
+            assert found is not None
+            steps.advance(uow, found, event, actor="operator", now_ms=now_ms)
+
+        platform.write(step)
+
+    with running(rig):
+        id_ = rent(tenant, publish(shop))["id"]
+        until(tenant, id_, "active")
+        rig.reaches(id_, Stage.BOUND)
+        move(id_, ContractEvent.SUSPENDED)
+        eventually(lambda: rig.backend.machines(id_)[0].stopped)
+        move(id_, ContractEvent.RESUMED)
+        eventually(lambda: not rig.backend.machines(id_)[0].stopped)
+        assert rig.backend.calls(Verb.DESTROY) == ()
+        assert len(rig.backend.calls(Verb.CREATE, id_)) == 1

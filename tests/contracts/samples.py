@@ -10,6 +10,7 @@ from decent_cloud.app.ports.outbox import Event
 from decent_cloud.domain.catalog.offerings import Offering
 from decent_cloud.domain.contracts.assignment import Assignment
 from decent_cloud.domain.contracts.contract import Contract, HistoryRow, InstancePlan, Term
+from decent_cloud.domain.contracts.password_reset import PasswordReset
 from decent_cloud.domain.identity.accounts import Account
 from decent_cloud.domain.identity.providers import Pool
 from decent_cloud.domain.ledger.transfers import LedgerAccount, Side, Transfer
@@ -24,6 +25,7 @@ from decent_cloud.kernel.ids import (
     PaymentId,
     PoolId,
     RefundId,
+    ResetId,
     TermId,
     TransferId,
 )
@@ -37,6 +39,8 @@ from decent_cloud.kernel.status import (
     OfferingState,
     PaymentState,
     RefundState,
+    ResetOrigin,
+    ResetState,
     Visibility,
 )
 
@@ -154,6 +158,23 @@ def assignment(of: str = "c1", **changes: object) -> Assignment:
         **changes,
     }
     return Assignment(**values)  # type: ignore[arg-type]
+
+
+def reset(of: str = "c1", number: int = 1, **changes: object) -> PasswordReset:
+    values: dict[str, object] = {
+        "id": ResetId(f"{of}.reset{number}"),
+        "contract": ContractId(of),
+        "provider": PROVIDER,
+        "pool": POOL,
+        "origin": ResetOrigin.TENANT,
+        "state": ResetState.REQUESTED,
+        "requested_at_ms": number * 1_000,
+        "state_since_ms": number * 1_000,
+        "deadline_ms": number * 1_000 + 900_000,
+        "asked_by": "device/k",
+        **changes,
+    }
+    return PasswordReset(**values)  # type: ignore[arg-type]
 
 
 def payment(id_: str = "c1.1.p1", **changes: object) -> Payment:

@@ -52,6 +52,7 @@ def tick(uow: UnitOfWork, now_ms: int) -> int:
         return 0
     uow.contracts.shift_deadlines(gap_ms, last_ms, now_ms + PAID_END_GRACE_MS)
     uow.assignments.shift_leases(gap_ms, last_ms)
+    uow.resets.shift_deadlines(gap_ms)
     return gap_ms
 
 

@@ -15,6 +15,7 @@ ContractId = NewType("ContractId", str)  # "c" + 26 Crockford characters; also n
 TermId = NewType("TermId", str)
 PaymentId = NewType("PaymentId", str)
 RefundId = NewType("RefundId", str)
+ResetId = NewType("ResetId", str)  # <contract>.reset<k>
 JobId = NewType("JobId", str)
 TransferId = NewType("TransferId", str)
 

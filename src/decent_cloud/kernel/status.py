@@ -79,6 +79,35 @@ class RefundState(StrEnum):
     FAILED = "failed"
 
 
+class ResetState(StrEnum):
+    """Where the making of a new password for a machine stands."""
+
+    REQUESTED = "requested"
+    CLAIMED = "claimed"
+    APPLIED = "applied"
+    VERIFIED = "verified"
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+
+class ResetOrigin(StrEnum):
+    """Who asked for a new password."""
+
+    TENANT = "tenant"
+    PROVIDER = "provider"
+
+
+class ResetFailure(StrEnum):
+    """Why a machine's password could not be made new."""
+
+    NO_ABILITY = "no_ability"
+    REJECTED = "rejected"
+    AUTH_FAILED = "auth_failed"
+    LOGIN_REFUSED = "login_refused"
+    TIMED_OUT = "timed_out"
+    CONTRACT_ENDED = "contract_ended"
+
+
 class JobState(StrEnum):
     """Where a background job stands."""
 

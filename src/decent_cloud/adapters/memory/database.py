@@ -13,6 +13,7 @@ from decent_cloud.adapters.memory.contracts import MemoryAssignments, MemoryCont
 from decent_cloud.adapters.memory.money import MemoryLedger, MemoryPayments
 from decent_cloud.adapters.memory.offerings import MemoryOfferings
 from decent_cloud.adapters.memory.providers import MemoryProviders
+from decent_cloud.adapters.memory.resets import MemoryResets
 from decent_cloud.adapters.memory.tables import Journal
 from decent_cloud.adapters.memory.work import (
     MemoryJobs,
@@ -32,6 +33,7 @@ from decent_cloud.app.ports.personal import Personal
 from decent_cloud.app.ports.platform import PlatformStore
 from decent_cloud.app.ports.providers import Providers
 from decent_cloud.app.ports.requests import Requests
+from decent_cloud.app.ports.resets import Resets
 from decent_cloud.app.ports.unit_of_work import Topic, UnitOfWork
 from decent_cloud.kernel.errors import StaleVersion, TryLater
 
@@ -50,6 +52,7 @@ class MemoryUnit:
         self.offerings: Offerings = MemoryOfferings(journal)
         self.contracts: Contracts = MemoryContracts(journal)
         self.assignments: Assignments = MemoryAssignments(journal)
+        self.resets: Resets = MemoryResets(journal)
         self.payments: Payments = MemoryPayments(journal)
         self.ledger: Ledger = MemoryLedger(journal)
         self.jobs: Jobs = MemoryJobs(journal)

@@ -32,6 +32,7 @@ from decent_cloud.app.ports.requests import StoredAnswer
 from decent_cloud.domain.catalog.offerings import Offering
 from decent_cloud.domain.contracts.assignment import Assignment
 from decent_cloud.domain.contracts.contract import Contract, HistoryRow, SealedCredential, Term
+from decent_cloud.domain.contracts.password_reset import PasswordReset
 from decent_cloud.domain.identity.accounts import Account, Device, Link, OldSeed, SeedBox
 from decent_cloud.domain.identity.providers import (
     AgentPresence,
@@ -187,6 +188,35 @@ assignments = _of_record(
         "created_at_ms",
         sqlite_where=text("state <> 'ended'"),
         postgresql_where=text("state <> 'ended'"),
+    ),
+)
+
+OPEN_RESET = "state IN ('requested', 'claimed', 'applied')"
+password_resets = _of_record(
+    "password_resets",
+    PasswordReset,
+    "id",
+    _child_of("password_resets", "contract", "contracts"),
+    Index("ix_password_resets_contract", "contract", "requested_at_ms"),
+    Index(
+        "ix_password_resets_deadline",
+        "deadline_ms",
+        sqlite_where=text("deadline_ms > 0"),
+        postgresql_where=text("deadline_ms > 0"),
+    ),
+    Index(
+        "ix_password_resets_pool",
+        "pool",
+        sqlite_where=text("deadline_ms > 0"),
+        postgresql_where=text("deadline_ms > 0"),
+    ),
+    # At most one open reset per contract.
+    Index(
+        "uq_password_resets_open",
+        "contract",
+        unique=True,
+        sqlite_where=text(OPEN_RESET),
+        postgresql_where=text(OPEN_RESET),
     ),
 )
 

@@ -14,6 +14,7 @@ from decent_cloud.adapters.sql.personal import SqlPersonal
 from decent_cloud.adapters.sql.platform import SqlPlatform
 from decent_cloud.adapters.sql.providers import SqlProviders
 from decent_cloud.adapters.sql.requests import SqlRequests
+from decent_cloud.adapters.sql.resets import SqlResets
 from decent_cloud.adapters.sql.session import Session
 from decent_cloud.app.ports.accounts import Accounts
 from decent_cloud.app.ports.assignments import Assignments
@@ -27,6 +28,7 @@ from decent_cloud.app.ports.personal import Personal
 from decent_cloud.app.ports.platform import PlatformStore
 from decent_cloud.app.ports.providers import Providers
 from decent_cloud.app.ports.requests import Requests
+from decent_cloud.app.ports.resets import Resets
 
 
 class SqlUnit:
@@ -40,6 +42,7 @@ class SqlUnit:
         self.offerings: Offerings = SqlOfferings(session)
         self.contracts: Contracts = SqlContracts(session)
         self.assignments: Assignments = SqlAssignments(session)
+        self.resets: Resets = SqlResets(session)
         self.payments: Payments = SqlPayments(session)
         self.ledger: Ledger = SqlLedger(session)
         self.jobs: Jobs = SqlJobs(session)

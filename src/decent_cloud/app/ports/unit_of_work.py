@@ -18,6 +18,7 @@ from decent_cloud.app.ports.personal import Personal
 from decent_cloud.app.ports.platform import PlatformStore
 from decent_cloud.app.ports.providers import Providers
 from decent_cloud.app.ports.requests import Requests
+from decent_cloud.app.ports.resets import Resets
 
 T = TypeVar("T")
 
@@ -37,6 +38,7 @@ class UnitOfWork(Protocol):
     offerings: Offerings
     contracts: Contracts
     assignments: Assignments
+    resets: Resets
     payments: Payments
     ledger: Ledger
     jobs: Jobs

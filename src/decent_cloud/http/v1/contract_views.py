@@ -121,6 +121,7 @@ def _term(term: Term) -> TermView:
         refunded=_amount(term.refunded_minor, asset),
         credited=_amount(term.credited_minor, asset),
         held=_amount(term.held_minor, asset),
+        lost=_amount(term.lost_minor, asset),
     )
 
 

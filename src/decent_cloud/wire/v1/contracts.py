@@ -41,7 +41,7 @@ class EndContract(Request, frozen=True):
 
 
 class TermView(Answer, frozen=True):
-    """One paid span and where its money is."""
+    """One paid span and where its money is: `paid` is the sum of all that follows it."""
 
     id: str
     ordinal: int
@@ -54,6 +54,7 @@ class TermView(Answer, frozen=True):
     refunded: Amount
     credited: Amount
     held: Amount
+    lost: Amount  # given back by a lost dispute
 
 
 class PaymentView(Answer, frozen=True):

@@ -33,6 +33,7 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     freeze_at: str = ""
     probed: str = ""
     stream: bool = True
+    journal_room_pages: int | None = None
     first_pause_s: float = 0.05
     longest_pause_s: float = 0.5
 
@@ -44,6 +45,8 @@ def main(spec_file: Path) -> None:
     settings = spec.settings
     lock_data_dir(settings.lock_file)
     journal = SqliteJournal(settings.journal)
+    if spec.journal_room_pages is not None:
+        _fill_disk(journal, spec.journal_room_pages)
     driver = registry.load(settings.driver, settings.driver_settings, journal.fact(PLATFORM_ID))
     if isinstance(driver, DockerDriver) and spec.probed:
         _remember_trial(driver, Path(spec.probed))
@@ -61,6 +64,12 @@ def main(spec_file: Path) -> None:
         agent.hints.stop()  # what is stopped before it runs ends at once: polling is left
     agent.run()
     journal.close()
+
+
+def _fill_disk(journal: SqliteJournal, room_pages: int) -> None:
+    """Let the journal find its disk full once it has grown by so many pages of 4 KB."""
+    pages = journal._db.execute("PRAGMA page_count").fetchone()[0]
+    journal._db.execute(f"PRAGMA max_page_count={pages + room_pages}")
 
 
 def _remember_trial(driver: DockerDriver, file: Path) -> None:

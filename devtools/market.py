@@ -62,13 +62,18 @@ QUICK: Mapping[str, object] = {
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What kind of market: database address (empty: SQLite), driver, more settings of the server."""
+    """What kind of market: database address (empty: SQLite), driver, more settings.
+
+    `port` is the server's (0: any); with `proxy_port` people and agents call that one instead.
+    """
 
     database: str = ""
     driver: str = "fake"
     driver_settings: Mapping[str, object] = field(default_factory=dict)
     agent_settings: Mapping[str, object] = field(default_factory=dict)
     server_settings: Mapping[str, object] = field(default_factory=dict)
+    port: int = 0
+    proxy_port: int = 0
 
 
 class Market:
@@ -85,9 +90,12 @@ class Market:
         self.agents: list[AgentProgram] = []
         self._people: list[Tenant] = []
         self._began_s = SystemClock().now_ms() // 1_000
+        port = shape.port or free_port()
+        self.url = f"http://127.0.0.1:{shape.proxy_port or port}"
         settings = ServerSettings(
             data=str(self.data),
-            listen=f"127.0.0.1:{free_port()}",
+            listen=f"127.0.0.1:{port}",
+            public_origins=tuple({self.url, f"http://127.0.0.1:{port}"}),
             database=shape.database,
             **shape.server_settings,  # type: ignore[arg-type]
         )
@@ -111,7 +119,7 @@ class Market:
 
     @cached_property
     def provider(self) -> Provider:
-        made = Provider(self.server.url, self.clock, self.shape.driver)
+        made = Provider(self.url, self.clock, self.shape.driver)
         self._people.append(made)
         return made
 
@@ -119,8 +127,13 @@ class Market:
     def tenant(self) -> Tenant:
         return self.new_tenant()
 
+    def change_tenant(self) -> Tenant:
+        """Let a newcomer be the market's tenant from now on."""
+        self.__dict__.pop("tenant", None)
+        return self.tenant
+
     def new_tenant(self) -> Tenant:
-        made = Tenant(self.server.url, self.clock)
+        made = Tenant(self.url, self.clock)
         self._people.append(made)
         return made
 
@@ -147,7 +160,7 @@ class Market:
         folder = self.folder / name
         folder.mkdir()
         fields: dict[str, object] = {
-            "platform": self.server.url,
+            "platform": self.url,
             "data_dir": str(folder),
             "driver": self.shape.driver,
             "public_host": "127.0.0.1",
@@ -168,7 +181,7 @@ class Market:
         journal = SqliteJournal(settings.journal)
         journal.set_facts(
             {
-                PLATFORM_ORIGIN: self.server.url,
+                PLATFORM_ORIGIN: self.url,
                 PLATFORM_ID: platform.platform_id,
                 PLATFORM_KEY: platform.key,
                 PROVIDER: self.provider.id,
@@ -307,9 +320,10 @@ class Market:
             raise AssertionError(f"the books do not balance: {msgspec.to_builtins(books)}")
 
     def check_terms(self, contract: ContractView) -> None:
-        """See that a contract's money is all somewhere: held, released, fee, refunded or credited."""
+        """See that a contract's money is all somewhere: held, released, fee, refunded, credited or lost."""
         for term in contract.terms:
-            parts = (term.held, term.released, term.fee, term.refunded, term.credited)
+            out = (term.refunded, term.credited, term.lost)
+            parts = (term.held, term.released, term.fee, *out)
             total = sum(int(part.amount_minor) for part in parts)
             if total != int(term.paid.amount_minor):
                 raise AssertionError(f"money is missing in {msgspec.to_builtins(term)}")

@@ -178,8 +178,18 @@ class AgentProgram(Program):
         self._spec = folder / f"{name}.json"
         self._probed = folder / f"{name}.probed"
 
-    def start(self, kill_at: str = "", freeze_at: str = "", *, stream: bool = True) -> None:
-        """Start it, to die or freeze at a step if one is named; without the event stream it only polls."""
+    def start(
+        self,
+        kill_at: str = "",
+        freeze_at: str = "",
+        *,
+        stream: bool = True,
+        journal_room_pages: int | None = None,
+    ) -> None:
+        """Start it, to die or freeze at a step if one is named.
+
+        Without the event stream it only polls; with little room its journal finds the disk full.
+        """
         spec = AgentSpec(
             settings=self.settings,
             clock=str(self._clock),
@@ -188,6 +198,7 @@ class AgentProgram(Program):
             freeze_at=freeze_at,
             probed=str(self._probed),
             stream=stream,
+            journal_room_pages=journal_room_pages,
         )
         self._spec.write_bytes(codec.to_json(spec))
         self.launch(self._spec)

@@ -6,6 +6,7 @@ import click
 
 from decent_cloud.cli import words
 from decent_cloud.cli.commands import Leaf
+from decent_cloud.cli.lazy import LazyGroup
 from decent_cloud.cli.session import Session, pass_session
 from decent_cloud.kernel.errors import Internal
 
@@ -16,7 +17,7 @@ class BooksDoNotBalance(Internal):
     code = "books_do_not_balance"
 
 
-@click.group("admin")
+@click.group("admin", cls=LazyGroup, promises={})
 def group() -> None:
     """Prove the books; grant admin rights."""
 

@@ -31,7 +31,7 @@ def promised(place: str, text: str) -> Promise:
 
 
 class LazyGroup(click.Group):
-    """A group whose list of commands costs nothing."""
+    """A group whose list of commands costs nothing: promises first, then what is loaded already."""
 
     def __init__(self, *args: Any, promises: Mapping[str, Promise], **attrs: Any) -> None:
         super().__init__(*args, **attrs)
@@ -49,5 +49,6 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without loading them."""
         rows = [(name, promise.help) for name, promise in self.promises.items()]
+        rows += [(name, here.get_short_help_str()) for name, here in self.commands.items()]
         with formatter.section("Commands"):
             formatter.write_dl(rows)

@@ -16,11 +16,16 @@ def _serve() -> click.Command:
 
 def _admin() -> click.Command:
     from decent_cloud.cli.admin import group
+
+    # Only `grant` needs the server's libraries, which take seconds to load.
+    group.promises = {"grant": Promise("Make an account an operator's.", _grant)}
+    return group
+
+
+def _grant() -> click.Command:
     from decent_cloud.programs.cli_server import grant
 
-    if "grant" not in group.commands:
-        group.add_command(grant)
-    return group
+    return grant
 
 
 cli.promises = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from decent_cloud.agent.plan import Situation, Standing, Us
 from decent_cloud.agent.records import Instance, Report, Stage, Want
+from decent_cloud.agent.situation import Situation, Standing, Us
 from decent_cloud.drivers.contract import Handle
 from decent_cloud.kernel.ids import AccountId, ContractId, Digest
 from decent_cloud.kernel.status import AssignmentState, Desired

@@ -24,7 +24,7 @@ from decent_cloud.agent.journal import (
     PROVIDER,
 )
 from decent_cloud.agent.journal_memory import MemoryJournal
-from decent_cloud.agent.plan import Standing
+from decent_cloud.agent.situation import Standing
 from decent_cloud.agent.steps import no_hook
 from decent_cloud.client.errors import ApiProblem, BadAnswer, Unreachable
 from decent_cloud.domain.keys import b64u

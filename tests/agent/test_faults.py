@@ -212,12 +212,15 @@ def test_a_machine_nobody_ordered_is_set_aside_and_kept(
 ) -> None:
     stray_contract = "c" + "7" * 26
     with running(rig) as agent:
-        rig.backend.add_foreign("stray", agent.work.platform_id, stray_contract)
+        stray = rig.backend.add_foreign("stray", agent.work.platform_id, stray_contract)
         eventually(lambda: agent.work.journal.quarantined())
         id_ = rent(tenant, publish(shop))["id"]
         until(tenant, id_, "active")
         assert [each.contract for each in agent.work.journal.quarantined()] == [stray_contract]
         assert len(rig.backend.machines(stray_contract)) == 1
+        rig.backend.vanish(stray.id)
+        eventually(lambda: not agent.work.journal.quarantined())
+        assert agent.work.journal.alarms() == ()
 
 
 def test_a_tagged_machine_with_unknown_secrets_is_never_handed_over(

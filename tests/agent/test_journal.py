@@ -156,6 +156,9 @@ def test_a_quarantined_machine_is_news_once(journal: Journal) -> None:
     assert not journal.quarantine(replace(found, first_seen_ms=NOW + 1))
     journal.commit(Change(instance(Stage.FAILED), quarantined=(found,)))
     assert journal.quarantined() == (found,)
+    journal.release(found)
+    journal.release(found)
+    assert journal.quarantined() == ()
 
 
 def test_an_alarm_keeps_its_first_time_until_it_is_cleared(journal: Journal) -> None:

@@ -8,22 +8,15 @@ from typing import Any
 import pytest
 
 from decent_cloud.agent.plan import (
-    NEVER_MS,
     SILENT_DESTROY_MS,
     SILENT_DESTROY_RENEWING_MS,
     SILENT_STOP_MS,
     TAKE_OVER_MS,
-    Do,
-    Rest,
-    Sight,
-    Situation,
-    Standing,
-    Step,
-    Us,
     next_step,
     plan,
 )
 from decent_cloud.agent.records import Instance, Stage, Want
+from decent_cloud.agent.situation import NEVER_MS, Do, Rest, Sight, Situation, Standing, Step, Us
 from decent_cloud.kernel.clock import DAY_MS, HOUR_MS
 from decent_cloud.kernel.status import AssignmentState, Desired, Observed
 from tests.agent.records import CONTRACT, HANDLE, ME, NOW, OTHER, SCOPE, instance, situation, want

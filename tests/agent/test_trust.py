@@ -13,8 +13,9 @@ import pytest
 
 from decent_cloud.agent.desired import ALARM_DISTRUST, ALARM_SILENT
 from decent_cloud.agent.journal import LOG_SEQ
-from decent_cloud.agent.plan import SILENT_DESTROY_MS, SILENT_STOP_MS, Standing
+from decent_cloud.agent.plan import SILENT_DESTROY_MS, SILENT_STOP_MS
 from decent_cloud.agent.records import Stage
+from decent_cloud.agent.situation import Standing
 from decent_cloud.drivers.fake.script import Fault, Verb
 from decent_cloud.kernel.clock import HOUR_MS
 from decent_cloud.programs.server import Ports

@@ -8,11 +8,13 @@ from dataclasses import replace
 
 import structlog
 
+from decent_cloud.agent.adopting import Adopting
 from decent_cloud.agent.ending import Ending
 from decent_cloud.agent.journal import JournalBroken, JournalFull
 from decent_cloud.agent.making import Making
-from decent_cloud.agent.plan import Do, Rest, Situation, Step, next_step
+from decent_cloud.agent.plan import next_step
 from decent_cloud.agent.records import Change, Instance, Report, Stage
+from decent_cloud.agent.situation import Do, Rest, Situation, Step
 from decent_cloud.agent.work import Work
 from decent_cloud.client.errors import ApiProblem
 from decent_cloud.drivers.contract import DriverError
@@ -35,8 +37,9 @@ class Actor:
     def __init__(self, work: Work) -> None:
         self.draining = threading.Event()
         self._work = work
-        self._making = Making(work)
-        self._ending = Ending(work, self._making)
+        self._adopting = Adopting(work)
+        self._making = Making(work, self._adopting)
+        self._ending = Ending(work, self._making, self._adopting)
         self._paused_ms: dict[ContractId, int] = {}  # while the journal cannot be written
         self._steps: dict[Do, Callable[[ContractId], None]] = {
             Do.SEND_REPORTS: self._send_reports,
@@ -179,7 +182,7 @@ class Actor:
         w.alarm(f"report_refused:{report.key}", f"the platform refused a report: {error.message}")
         instance = w.instance(report.contract)
         if _is_up(report) and instance.stage is Stage.REPORTING:
-            self._making.lost(instance, error)
+            self._adopting.lost(instance, error)
         w.refetch()
 
 

@@ -10,8 +10,8 @@ import structlog
 
 from decent_cloud.agent import steps
 from decent_cloud.agent.journal import SCOPE, Journal
-from decent_cloud.agent.plan import Sight
 from decent_cloud.agent.records import Alarm, Instance
+from decent_cloud.agent.situation import Sight
 from decent_cloud.drivers.contract import (
     Broken,
     CanStop,
@@ -48,6 +48,7 @@ class Backend:
         self.description = driver.describe()
         self.can_stop = isinstance(driver, CanStop)
         self.scope = ""
+        self.changed = False  # since the journal was begun: older machines are elsewhere
         self._journal = journal
         self._clock = clock
         self._on_step = on_step
@@ -71,6 +72,7 @@ class Backend:
         if known and known != scope:
             text = f"the backend is another one now ({scope}, was {known}); older instances are not touched"
             self._journal.raise_alarm(Alarm(ALARM_SCOPE, text, now_ms))
+            self.changed = True
         if known != scope:
             self._journal.set_facts({SCOPE: scope})
         self.scope = scope

@@ -21,8 +21,8 @@ from decent_cloud.agent.journal import (
     PROVIDER,
     Journal,
 )
-from decent_cloud.agent.plan import Standing
 from decent_cloud.agent.records import Alarm, Want
+from decent_cloud.agent.situation import Standing
 from decent_cloud.client.agents import AgentApi
 from decent_cloud.client.errors import BadAnswer
 from decent_cloud.domain.keys import b64u

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from decent_cloud.agent import steps
+from decent_cloud.agent.adopting import Adopting
 from decent_cloud.agent.backend import alive, same
 from decent_cloud.agent.making import Making
-from decent_cloud.agent.plan import Step, passed
 from decent_cloud.agent.records import Instance, Stage
+from decent_cloud.agent.situation import Step, passed
 from decent_cloud.agent.work import Work
 from decent_cloud.drivers.contract import Observation, TryLater
 from decent_cloud.kernel.ids import ContractId
@@ -22,9 +23,10 @@ _POLL_MS = 1_000
 class Ending:
     """One method a step; each may raise, and then nothing of it is journalled but what it says."""
 
-    def __init__(self, work: Work, making: Making) -> None:
+    def __init__(self, work: Work, making: Making, adopting: Adopting) -> None:
         self._work = work
         self._making = making
+        self._adopting = adopting
 
     def adopt_bound(self, contract: ContractId) -> None:
         """Take back a machine that the platform has bound to us and our journal does not know."""
@@ -57,10 +59,10 @@ class Ending:
         instance = w.instance(contract)
         found = w.backend.look_up(contract)
         if instance.lost:
-            found = tuple(each for each in found if self._making.knows(each))
+            found = tuple(each for each in found if self._adopting.knows(each))
         here = alive(found)
         if here and instance.stage is Stage.STARTED:
-            self._making.adopt(instance, here)
+            self._adopting.adopt(instance, here)
             return
         if here:
             w.move(replace(instance, handle=here[0].handle, scope=here[0].scope), instance.stage)
@@ -189,7 +191,7 @@ class Ending:
         w = self._work
         found = alive(w.backend.look_up(instance.contract))
         if instance.lost:
-            found = [each for each in found if self._making.knows(each)]
+            found = [each for each in found if self._adopting.knows(each)]
         more = [each for each in found if not same(each.handle, instance.handle)]
         if more:
             w.move(replace(instance, handle=more[0].handle), Stage.DESTROYING)

@@ -10,8 +10,8 @@ import structlog
 
 from decent_cloud.agent.desired import ALARM_UNNAMED, DesiredState
 from decent_cloud.agent.journal import Journal
-from decent_cloud.agent.plan import Standing
 from decent_cloud.agent.records import MAY_EXIST, Alarm, Stage
+from decent_cloud.agent.situation import Standing
 from decent_cloud.client.events import EventStream
 from decent_cloud.kernel.clock import Clock
 from decent_cloud.kernel.errors import DecentError

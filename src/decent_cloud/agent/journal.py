@@ -130,6 +130,10 @@ class Journal(Protocol):
         """Remember a machine that must not be used; False if it was known."""
         ...
 
+    def release(self, found: Quarantined) -> None:
+        """Forget a machine that is no longer there."""
+        ...
+
     def quarantined(self) -> tuple[Quarantined, ...]:
         """Return all of them, oldest first."""
         ...

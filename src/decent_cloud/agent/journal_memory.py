@@ -127,6 +127,10 @@ class MemoryJournal:
             self._quarantined[key] = found
             return True
 
+    def release(self, found: Quarantined) -> None:
+        with self._lock:
+            self._quarantined.pop((found.contract, found.instance), None)
+
     def quarantined(self) -> tuple[Quarantined, ...]:
         with self._lock:
             return tuple(self._quarantined.values())

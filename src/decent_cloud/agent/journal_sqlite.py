@@ -178,6 +178,11 @@ class SqliteJournal:
         with self._writing() as db:
             return _quarantine(db, found)
 
+    def release(self, found: Quarantined) -> None:
+        with self._writing() as db:
+            row = (found.contract, found.instance)
+            db.execute("DELETE FROM quarantine WHERE contract = ? AND instance = ?", row)
+
     def quarantined(self) -> tuple[Quarantined, ...]:
         rows = self._read("SELECT body FROM quarantine ORDER BY number")
         return tuple(codec.from_json(row[0], Quarantined) for row in rows)

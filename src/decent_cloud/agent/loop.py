@@ -10,7 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import structlog
 
 from decent_cloud.agent.act import Actor
-from decent_cloud.agent.plan import NEVER_MS, plan
+from decent_cloud.agent.plan import plan
+from decent_cloud.agent.situation import NEVER_MS
 from decent_cloud.agent.survey import Surveyor
 from decent_cloud.agent.work import Work
 from decent_cloud.kernel.errors import DecentError

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
 from dataclasses import replace
 
 import structlog
 
 from decent_cloud.agent import steps
-from decent_cloud.agent.backend import alive, handle_text, same
+from decent_cloud.agent.adopting import Adopting
+from decent_cloud.agent.backend import alive, handle_text
 from decent_cloud.agent.journal import AlreadyFulfilled, NoFreePort
 from decent_cloud.agent.orders import OrderRefused, Wanted
-from decent_cloud.agent.records import Attempt, Change, Instance, Quarantined, Stage
+from decent_cloud.agent.records import Attempt, Change, Instance, Stage
 from decent_cloud.agent.seal import SSH_PORT, Door, Prepared, new_secrets, seal
 from decent_cloud.agent.work import MAX_DETAIL, Work
 from decent_cloud.client.errors import ApiProblem
@@ -28,13 +28,12 @@ from decent_cloud.drivers.contract import (
     TryLater,
 )
 from decent_cloud.kernel import codec
-from decent_cloud.kernel.errors import DecentError, Kind
+from decent_cloud.kernel.errors import Kind
 from decent_cloud.kernel.ids import ContractId
 from decent_cloud.kernel.status import Observed, ProvisionFailure
 from decent_cloud.wire.v1.agents import AssignmentView
 from decent_cloud.wire.v1.assignments import (
     CredentialWire,
-    FailedReport,
     ProvisionedReport,
     RenewLease,
     StartCreate,
@@ -55,8 +54,9 @@ _DEFINITE: tuple[tuple[type[DriverError], ProvisionFailure], ...] = (
 class Making:
     """One method a step; each may raise, and then nothing of it is journalled but what it says."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, adopting: Adopting) -> None:
         self._work = work
+        self._adopting = adopting
 
     def take_lease(self, contract: ContractId) -> None:
         """Ask for the work; a polite no means that another agent has it."""
@@ -80,34 +80,9 @@ class Making:
         except ApiProblem as error:
             if error.kind is not Kind.CONFLICT:
                 raise
-            self.lost(instance, error)
+            self._adopting.lost(instance, error)
             return
         w.keeper.hold(contract, instance.fence)
-
-    def lost(self, instance: Instance, error: DecentError) -> None:
-        """Another agent has the work: set aside and tell what we made, forget nothing."""
-        w = self._work
-        w.keeper.drop(instance.contract)
-        w.refetch()
-        if instance.handle is None and instance.create_called_ms:
-            found = alive(w.backend.look_up(instance.contract))
-            ours = [each for each in found if self.knows(each)]
-            if ours:
-                instance = replace(instance, handle=ours[0].handle, attempt=ours[0].attempt)
-        if instance.handle is None and not instance.create_called_ms:
-            w.move(instance, Stage.SEEN)
-            return
-        why = f"the work went to another agent ({error.code})"
-        report = (w.quarantine_report(instance, why),) if instance.handle else ()
-        found_one = Quarantined(instance.contract, handle_text(instance.handle), why, w.now_ms())
-        w.move(
-            replace(instance, lost=True, note=why),
-            Stage.QUARANTINED,
-            reports=report,
-            quarantined=(found_one,),
-        )
-        w.alarm(f"quarantine:{instance.contract}", why)
-        w.on_step(steps.QUARANTINE_JOURNALLED)
 
     def prepare(self, contract: ContractId) -> None:
         """Look for what exists, verify the order, make and seal secrets, reserve a port, journal all."""
@@ -118,7 +93,7 @@ class Making:
             raise TryLater("the order is not at hand; waiting for the platform", after_s=1)
         found = alive(w.backend.look_up(contract))
         if found:
-            self.adopt(instance, found)
+            self._adopting.adopt(instance, found)
             return
         try:
             wanted = w.orders.verify(assignment, w.now_ms())
@@ -191,7 +166,7 @@ class Making:
             if error.code != "lease_lost":
                 w.refetch()
                 raise
-            self.lost(instance, error)
+            self._adopting.lost(instance, error)
             return
         w.on_step(steps.START_ANSWERED)
         if instance.handle is not None or w.vault.get(instance.attempt) is None:
@@ -227,13 +202,13 @@ class Making:
             doubt = TryLater("a machine of this name is still being removed", after_s=2)
             self._create_failed(instance, doubt)
             return
-        self.adopt(instance, [seen])
+        self._adopting.adopt(instance, [seen])
 
     def _create_failed(self, instance: Instance, error: DriverError) -> None:
         w = self._work
         found = alive(w.backend.look_up(instance.contract))
         if found:
-            self.adopt(instance, found)
+            self._adopting.adopt(instance, found)
             return
         for kind, reason in _DEFINITE:
             if isinstance(error, kind):
@@ -253,55 +228,6 @@ class Making:
         )
         w.wait(doubtful, LOOK_AGAIN_MS)
 
-    def adopt(self, instance: Instance, found: Sequence[Observation]) -> None:
-        """Take the contract's machine as ours: the journalled one, else of a known attempt, else the oldest.
-
-        Others are set aside. One of unknown secrets that was never bound cannot be handed over.
-        """
-        w = self._work
-        chosen = next((each for each in found if same(each.handle, instance.handle)), None)
-        chosen = chosen or next((each for each in found if self.knows(each)), found[0])
-        for other in found:
-            if other is not chosen:
-                w.set_aside(instance.contract, other.handle, "a second machine of one contract")
-        if not self.knows(chosen) and not instance.bound:
-            self._unknown(instance, chosen)
-            return
-        attempt = w.journal.attempt(chosen.attempt)
-        adopted = replace(
-            instance,
-            handle=chosen.handle,
-            attempt=chosen.attempt,
-            scope=chosen.scope,
-            host=chosen.host,
-            port=chosen.port or (attempt.port if attempt else 0),
-            created_at_ms=w.now_ms(),
-        )
-        before_leave = instance.stage in {Stage.LEASED, Stage.PREPARED}
-        w.move(adopted, Stage.PREPARED if before_leave else Stage.CREATED)
-        w.on_step(steps.HANDLE_JOURNALLED)
-
-    def knows(self, seen: Observation) -> bool:
-        """Whether one of our own attempts made this machine."""
-        attempt = self._work.journal.attempt(seen.attempt) if seen.attempt else None
-        return attempt is not None and attempt.contract == seen.contract
-
-    def _unknown(self, instance: Instance, seen: Observation) -> None:
-        w = self._work
-        why = "a machine with this contract's tag whose secrets nobody here knows"
-        text = handle_text(seen.handle)
-        body = FailedReport(
-            fence=instance.fence,
-            reason=ProvisionFailure.UNKNOWN_RESOURCE,
-            detail=why,
-            left_behind=text,
-        )
-        report = w.report(f"failed-{instance.fence}", instance.contract, body)
-        found = Quarantined(instance.contract, text, why, w.now_ms())
-        w.move(replace(instance, note=why), Stage.FAILED, reports=(report,), quarantined=(found,))
-        w.alarm(f"quarantine:{instance.contract}", f"{text}: {why}")
-        w.on_step(steps.QUARANTINE_JOURNALLED)
-
     def same_backend(self, instance: Instance) -> None:
         """Refuse to believe in emptiness seen on another backend. Errors: TryLater."""
         w = self._work
@@ -313,7 +239,7 @@ class Making:
         w = self._work
         attempt = w.journal.attempt(instance.attempt)
         if attempt is None:
-            self._unknown(instance, seen)
+            self._adopting.unknown(instance, seen)
             return
         port = seen.port or attempt.port or SSH_PORT
         reached_by_port = w.backend.description.port_range is not None

@@ -9,11 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 from decent_cloud.agent.records import MAKING, MAY_EXIST, Instance, Stage, Want
-from decent_cloud.drivers.contract import Handle
-from decent_cloud.kernel.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+from decent_cloud.agent.situation import (
+    NEVER_MS,
+    Do,
+    Rest,
+    Situation,
+    Standing,
+    Step,
+    due,
+    passed,
+)
+from decent_cloud.kernel.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from decent_cloud.kernel.ids import ContractId
 from decent_cloud.kernel.status import AssignmentState, Desired, Observed
 
@@ -21,102 +29,8 @@ SILENT_STOP_MS = 24 * HOUR_MS
 SILENT_DESTROY_MS = 7 * DAY_MS
 SILENT_DESTROY_RENEWING_MS = 30 * DAY_MS
 TAKE_OVER_MS = 15 * MINUTE_MS  # as the platform has it: a slow create may still be under way
-NEVER_MS = 2**62
 _BEGUN = frozenset({AssignmentState.CREATE_STARTED, AssignmentState.BOUND})
-LONGEST_PAUSE_MS = 2 * HOUR_MS
 FULL_PAUSE_MS = 50  # before those are looked at that did not fit into a pass
-
-
-class Standing(StrEnum):
-    """How far the platform's word counts at the moment."""
-
-    UNKNOWN = "unknown"  # not heard yet since the start
-    TRUSTED = "trusted"
-    SILENT = "silent"  # no answer, several times over
-    DISTRUSTED = "distrusted"  # foreign, rolled back, or it does not know us
-
-
-class Do(StrEnum):
-    """One step; each is one method of the actor."""
-
-    SEND_REPORTS = "send_reports"
-    TAKE_LEASE = "take_lease"
-    KEEP_LEASE = "keep_lease"
-    ADOPT = "adopt"
-    PREPARE = "prepare"
-    START_CREATE = "start_create"
-    CREATE = "create"
-    LOOK_UP = "look_up"
-    INSPECT = "inspect"
-    START = "start"
-    STOP = "stop"
-    TELL_HEALTH = "tell_health"
-    RECLAIM = "reclaim"
-    BEGIN_DESTROY = "begin_destroy"
-    DESTROY = "destroy"
-    CONFIRM_GONE = "confirm_gone"
-    DROP = "drop"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Do this now."""
-
-    do: Do
-    why: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Rest:
-    """Nothing to do before this time, unless something changes."""
-
-    until_ms: int = NEVER_MS
-
-
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """What the last read of the backend said; UNKNOWN after any error and before the first read."""
-
-    state: Observed = Observed.UNKNOWN
-    scope: str = ""
-    attempt: str = ""
-    handle: Handle | None = None
-    at_ms: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Us:
-    """Who plans: our kid, our backend's fingerprint (empty: not known), what the driver can."""
-
-    kid: str
-    scope: str
-    can_stop: bool
-    read_lag_ms: int = 10 * SECOND_MS
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """Everything a decision about one contract rests on."""
-
-    now_ms: int
-    standing: Standing
-    us: Us
-    want: Want | None
-    instance: Instance | None
-    sight: Sight = Sight()
-    lease_held: bool = False
-    secrets_held: bool = False
-    report_due_ms: int | None = None  # when the next kept report may be sent; None = there is none
-
-
-def due(next_ms: int, now_ms: int) -> bool:
-    """Whether a pause is over; one that is longer than any we make comes of a clock that was set back."""
-    return now_ms >= next_ms or next_ms - now_ms > LONGEST_PAUSE_MS
-
-
-def passed(since_ms: int, pause_ms: int, now_ms: int) -> bool:
-    """Whether that long has passed; also if `since` lies ahead, which it can't unless a clock was set back."""
-    return not 0 <= now_ms - since_ms < pause_ms
 
 
 def next_step(s: Situation) -> Step | Rest:

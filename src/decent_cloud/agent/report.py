@@ -10,8 +10,8 @@ import structlog
 from decent_cloud.agent import steps
 from decent_cloud.agent.backoff import Backoff
 from decent_cloud.agent.journal import Journal
-from decent_cloud.agent.plan import due
 from decent_cloud.agent.records import Report
+from decent_cloud.agent.situation import due
 from decent_cloud.client.agents import AgentApi
 from decent_cloud.kernel import codec
 from decent_cloud.kernel.errors import DecentError, Kind

@@ -14,11 +14,11 @@ from decent_cloud.agent.desired import DesiredState
 from decent_cloud.agent.journal import Journal
 from decent_cloud.agent.lease import LeaseKeeper
 from decent_cloud.agent.orders import Orders
-from decent_cloud.agent.plan import Standing, Us
 from decent_cloud.agent.records import Alarm, Attempt, Change, Instance, Quarantined, Report, Stage
 from decent_cloud.agent.report import Reporter
 from decent_cloud.agent.seal import Vault
 from decent_cloud.agent.settings import AgentSettings
+from decent_cloud.agent.situation import Standing, Us
 from decent_cloud.client.agents import AgentApi
 from decent_cloud.domain.keys.devices import DeviceKeys
 from decent_cloud.drivers.contract import Handle

@@ -345,7 +345,8 @@ class HetznerCloud(Cloud):
             primary_disk_size=type_["disk"],
         )
         server["public_net"].update(floating_ips=[], firewalls=[])
-        server["public_net"]["ipv4"].update(ip=address)
+        server["public_net"]["ipv4"].update(id=self._next(), ip=address)
+        server["public_net"]["ipv6"].update(id=self._next())
         if net.get("enable_ipv4") is False:
             server["public_net"]["ipv4"] = None
         if net.get("enable_ipv6") is False:
@@ -408,15 +409,24 @@ class HetznerCloud(Cloud):
 
     def _finish_actions(self) -> None:
         now_ms = self.clock.now_ms()
-        for each in [each for each in self._pending if each.ends_ms <= now_ms]:
+        for each in sorted(self._pending, key=lambda each: each.ends_ms):
+            if each.ends_ms > now_ms:
+                break
             self._pending.remove(each)
             each.record.update(progress=100, finished=self.clock.rfc3339(each.ends_ms))
             if each.error:
                 error = {"code": each.error, "message": "Action failed"}
                 each.record.update(status="error", error=error)
+                if each.record["command"] == "create_server":
+                    self._fail_what_follows(each)
             else:
                 each.record.update(status="success")
                 each.effect()
+
+    def _fail_what_follows(self, first: Pending) -> None:
+        for each in self._pending:
+            if each.record["resources"] == first.record["resources"]:
+                each.error = first.error
 
     def _busy(self, server: Record | None, *, deleting: bool = False) -> Answer | None:
         if server is None:

@@ -85,7 +85,7 @@ class Fault:
     answer: Answer | None = None
     late_s: float = 0.0
     lost: bool = False
-    after: Callable[[], None] | None = None
+    after: Callable[[], object] | None = None
 
     def takes(self, call: Call) -> bool:
         """Tell whether this fault meets the call, and count it."""
@@ -180,7 +180,7 @@ class Cloud:
         fault.lost = undone
         self._add(fault)
 
-    def then(self, method: str, path: str, after: Callable[[], None], *, skip: int = 0) -> None:
+    def then(self, method: str, path: str, after: Callable[[], object], *, skip: int = 0) -> None:
         """Run something right after the next matching call was done, before its answer."""
         self._add(Fault(method, re.compile(path), 1, skip, after=after))
 
@@ -204,8 +204,8 @@ class Cloud:
             if not (fault and fault.answer and fault.lost):
                 answer = self.stamp(call, answer)
                 self._judge_answer(call, answer)
-            if fault and fault.after:
-                fault.after()
+        if fault and fault.after:
+            fault.after()
         if fault and fault.late_s:
             time.sleep(fault.late_s)
         return Reply(cut=True) if fault and fault.lost else _reply(answer)

@@ -105,6 +105,7 @@ class HetznerDriver:
             raise TryLater(f"the name {spec.name} is taken and not there yet")
         if not mapping.is_ours(found, self._platform, spec.contract):
             raise Rejected(f"a server called {spec.name} is not ours", server=found["id"])
+        self._refuse_wreck(found)
         return self._observe(found)
 
     def inspect(self, handle: Handle, contract: ContractId) -> Observation:
@@ -238,9 +239,21 @@ class HetznerDriver:
         seen = mapping.observe(server, self._known_scope())
         age_ms = self._clock.now_ms() - seen.created_at_ms
         if seen.state is Observed.CREATING and age_ms > _SLOW_START_MS:
-            for action in self._api.failed_actions(str(server["id"]))[-1:]:
+            for action in self._api.failed_actions(str(server["id"]))[:1]:
                 return replace(seen, detail=f"{action['command']} failed: {failure(action)}")
         return seen
+
+    def _refuse_wreck(self, server: Record) -> None:
+        """Raise TryLater for a server on its way out; one whose making failed is sent there first."""
+        number, status = str(server["id"]), server["status"]
+        if status == "deleting":
+            raise TryLater(f"the server {number} is still being removed")
+        if status == "initializing" and self._making_failed(number):
+            self._api.delete_server(number)
+            raise TryLater(f"the making of the server {number} failed; it is removed first")
+
+    def _making_failed(self, server: str) -> bool:
+        return any(each["command"] == "create_server" for each in self._api.failed_actions(server))
 
     def _ours(self, handle: Handle, contract: ContractId) -> Record | None:
         """Read a server that something is to be done to; Rejected unless it is this contract's."""

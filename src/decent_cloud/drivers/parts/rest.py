@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import ssl
 from collections.abc import Callable, Mapping, Sequence
@@ -53,12 +54,19 @@ def judge_by_status(answered: Answered) -> DriverError | None:
     return None
 
 
+@functools.cache
+def _authorities() -> ssl.SSLContext:
+    """Read the usual authorities once: it takes longer than a call."""
+    return httpx.create_ssl_context()
+
+
 class RestClient:
     """A client of one account; `judge` turns a refusal into one of the contract's errors.
 
     A call that breaks off or takes too long is TryLater: whether it was done is unknown until a read
     says so, and the client never sends it again by itself. Redirects are not followed and the
-    environment's proxies are used only if `trust_env`.
+    environment's proxies are used only if `trust_env`. `verify` is a context with other authorities
+    than the usual ones.
     """
 
     def __init__(
@@ -69,7 +77,7 @@ class RestClient:
         headers: Mapping[str, str],
         timeout_s: float,
         budget: RateBudget | None = None,
-        verify: ssl.SSLContext | bool = True,
+        verify: ssl.SSLContext | None = None,
         trust_env: bool = True,
     ) -> None:
         self._judge = judge
@@ -79,7 +87,7 @@ class RestClient:
             headers={"Accept": "application/json", "User-Agent": "decent-cloud", **headers},
             timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_S)),
             follow_redirects=False,
-            verify=verify,
+            verify=verify or _authorities(),
             trust_env=trust_env,
         )
 

@@ -86,7 +86,8 @@ def test_a_script_comes_as_a_second_part() -> None:
     first, second = parts(text)
     assert first.get_content_type() == "text/cloud-config"
     assert second.get_content_type() == "text/x-shellscript"
-    assert second.get_payload() == "#!/bin/sh\ntouch /grüße\n"
+    assert second.get_payload(decode=True) == "#!/bin/sh\ntouch /grüße\n".encode()
+    assert text.isascii()
     config(str(first.get_payload()))
 
 

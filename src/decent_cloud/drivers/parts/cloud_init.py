@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from email.encoders import encode_7or8bit, encode_base64
 from email.mime.base import MIMEBase
 from email.mime.multipart import MIMEMultipart
 from typing import Any
@@ -117,6 +118,9 @@ def _both(ours: str, theirs: str) -> str:
 
 def _part(text: str, kind: str) -> MIMEBase:
     part = MIMEBase("text", kind, charset="utf-8")
-    part["Content-Transfer-Encoding"] = "8bit" if not text.isascii() else "7bit"
-    part.set_payload(text)
+    part.set_payload(text.encode())
+    if text.isascii():
+        encode_7or8bit(part)
+    else:  # cloud-init reads 8-bit parts as Latin-1
+        encode_base64(part)
     return part

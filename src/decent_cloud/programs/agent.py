@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
 
 import click
@@ -18,76 +13,24 @@ from click.shell_completion import get_completion_class
 
 from decent_cloud.agent.daemon import Agent, Parts, lock_data_dir
 from decent_cloud.agent.doctor import Patient, examine
-from decent_cloud.agent.journal import PLATFORM_ID, Journal
+from decent_cloud.agent.journal import PLATFORM_ID
 from decent_cloud.agent.journal_sqlite import SqliteJournal
 from decent_cloud.agent.keys import load_keys, make_keys
 from decent_cloud.agent.register import Registrar
-from decent_cloud.agent.settings import AgentSettings, read_settings
+from decent_cloud.agent.settings import AgentSettings
 from decent_cloud.agent.status import Status, read_status
-from decent_cloud.client.exit_codes import exit_code
 from decent_cloud.client.statements import from_wire, to_wire
 from decent_cloud.drivers import registry
 from decent_cloud.kernel import codec
 from decent_cloud.kernel.clock import SystemClock
-from decent_cloud.kernel.errors import AlreadyExists, DecentError, Invalid, NotFound
+from decent_cloud.kernel.errors import AlreadyExists, Invalid, NotFound
 from decent_cloud.programs import logging
+from decent_cloud.programs.agent_context import DEFAULT_CONFIG, Context, answered
 from decent_cloud.wire.v1.accounts import ChainView
 from decent_cloud.wire.v1.agents import AgentSelf
 from decent_cloud.wire.v1.statements import StatementWire
 
-DEFAULT_CONFIG = "/etc/dc-agent/agent.toml"
 UNWELL = 1  # what `doctor` ends with when a check failed
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """Where the settings are and how to answer; errors end the program with their kind's code."""
-
-    config: Path
-    json: bool
-
-    def settings(self) -> AgentSettings:
-        return read_settings(self.config)
-
-    @contextmanager
-    def journal(self, settings: AgentSettings) -> Iterator[Journal]:
-        Path(settings.data_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
-        journal = SqliteJournal(settings.journal)
-        try:
-            yield journal
-        finally:
-            journal.close()
-
-    def show(self, value: object, text: str) -> None:
-        """Print a result."""
-        click.echo(codec.to_json(value) if self.json else text)
-
-    def fail(self, error: DecentError) -> int:
-        """Print an error to stderr and return the exit code."""
-        if self.json:
-            fields = {name: str(value) for name, value in error.details.items()}
-            body = {"code": error.code, "kind": error.kind.value, "message": error.message}
-            click.echo(json.dumps({"error": {**body, "details": fields}}), err=True)
-        else:
-            click.echo(f"error: {error.message} ({error.code})", err=True)
-        return exit_code(error)
-
-
-def _answered(command: Callable[..., None]) -> Callable[..., None]:
-    """Hand over the context, and turn errors into words and an exit code."""
-
-    @wraps(command)
-    def run(*, as_json: bool, **given: object) -> None:
-        found = click.get_current_context().find_object(Context)
-        context = found or Context(Path(DEFAULT_CONFIG), json=False)
-        if as_json:
-            context = Context(context.config, json=True)
-        try:
-            command(context, **given)
-        except DecentError as error:
-            sys.exit(context.fail(error))
-
-    return click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")(run)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -111,7 +54,7 @@ def cli(context: click.Context, config: Path, as_json: bool) -> None:
 
 
 @cli.command()
-@_answered
+@answered
 def init(context: Context) -> None:
     """Make this agent's own key. An existing one is kept.
 
@@ -133,7 +76,7 @@ def init(context: Context) -> None:
 @click.option("--chain", type=click.Path(exists=True, path_type=Path), help="The provider's chain.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where to write the link.")
 @click.option("--accept", type=click.Path(exists=True, path_type=Path), help="The co-signed link.")
-@_answered
+@answered
 def register(
     context: Context,
     code: str | None,
@@ -187,7 +130,7 @@ def _show_registered(context: Context, me: AgentSelf) -> None:
 
 
 @cli.command()
-@_answered
+@answered
 def run(context: Context) -> None:
     """Work until SIGTERM; running steps are then finished first.
 
@@ -211,7 +154,7 @@ def run(context: Context) -> None:
 
 
 @cli.command()
-@_answered
+@answered
 def doctor(context: Context) -> None:
     """Try everything the agent needs and say how to cure what fails.
 
@@ -245,7 +188,7 @@ def _existing(settings: AgentSettings) -> SqliteJournal:
 
 @cli.command()
 @click.option("--ended", is_flag=True, help="Show ended contracts too.")
-@_answered
+@answered
 def status(context: Context, ended: bool) -> None:
     """Show the journal: instances, reports that wait, quarantine, alarms.
 

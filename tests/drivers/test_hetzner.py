@@ -239,12 +239,15 @@ def test_a_project_keeps_its_fingerprint_and_another_has_its_own(
         other.close()
 
 
-def test_two_agents_that_look_at_a_new_project_at_once_agree(rig: HetznerRig) -> None:
+@pytest.mark.parametrize("unique", [True, False])
+def test_two_agents_that_look_at_a_new_project_at_once_agree(rig: HetznerRig, unique: bool) -> None:
+    rig.cloud.unique_groups = unique
     first, second = rig.driver(), rig.driver()
     rig.cloud.then("GET", "/placement_groups$", lambda: seen.append(second.scope()))
     seen: list[str] = []
     assert [first.scope()] == seen
-    assert len(rig.cloud.groups) == 1
+    assert first.scope() == second.scope()
+    assert len(rig.cloud.groups) == (1 if unique else 2)
 
 
 def test_without_its_mark_a_project_is_not_believed_to_be_the_same(rig: HetznerRig) -> None:
@@ -353,7 +356,7 @@ def test_a_used_up_budget_is_waited_for_and_never_overdrawn(rig: HetznerRig) -> 
     driver = rig.driver()
     for _ in range(10):
         driver.scope()
-    assert len(rig.cloud.asked("GET", "/placement_groups")) == 10
+    assert len(rig.cloud.asked("GET", "/placement_groups")) == 11  # the first reads its mark again
     rig.cloud.fail("GET", "/placement_groups$", refusal("rate_limit_exceeded"))
     with pytest.raises(TryLater) as refused:
         driver.scope()

@@ -93,6 +93,7 @@ class HetznerCloud(Cloud):
         self.deletion_ms = 0
         self.most_servers = 1_000
         self.guest_agent = True
+        self.unique_groups = True  # nobody documents whether they are
         self.deaf_to_shutdown = False
         self.failing: dict[str, str] = {}  # command -> error code of its actions
         self.limit = 3_600
@@ -289,7 +290,8 @@ class HetznerCloud(Cloud):
     @on("POST", "/placement_groups")
     def create_group(self, call: Call) -> Answer:
         body = call.body
-        if any(each["name"] == body["name"] for each in self.groups.values()):
+        taken = any(each["name"] == body["name"] for each in self.groups.values())
+        if taken and self.unique_groups:
             return refusal("uniqueness_error", "name is already used")
         if not _labels_are_right(body.get("labels", {})):
             return refusal("invalid_input", "invalid label")

@@ -137,15 +137,14 @@ class HetznerApi:
         return types, images, self._all("/locations", "locations", {})
 
     def group_named(self, name: str) -> Record | None:
-        """Find a placement group by its name."""
+        """Find a placement group by its name; of several, the oldest."""
         found = self._all("/placement_groups", "placement_groups", {"name": name})
-        return found[0] if found else None
+        return min(found, key=lambda each: int(each["id"]), default=None)
 
-    def create_group(self, name: str, labels: Mapping[str, str]) -> Record | None:
-        """Make a placement group, which costs nothing; None if its name is taken."""
+    def create_group(self, name: str, labels: Mapping[str, str]) -> None:
+        """Make a placement group, which costs nothing; a name that is taken is fine."""
         body = {"name": name, "type": "spread", "labels": labels}
-        answered = self._rest.call("POST", "/placement_groups", body=body, allow=(409,))
-        return None if answered.status == 409 else _record(answered, "placement_group")
+        self._rest.call("POST", "/placement_groups", body=body, allow=(409,))
 
     def touch_group(self, group: Record) -> None:
         """Write a placement group's own labels again: shows that the token may write."""

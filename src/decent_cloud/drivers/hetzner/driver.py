@@ -217,19 +217,20 @@ class HetznerDriver:
             return self._opened
 
     def _mark(self) -> str:
-        for _ in range(2):
+        """Read the mark; make it and read again, so that agents who make one at once agree on the oldest."""
+        group = self._api.group_named(mapping.MARK_NAME)
+        if group is None:
+            labels = {mapping.LABEL_MARK: secrets.token_hex(16)}
+            self._api.create_group(mapping.MARK_NAME, labels)
             group = self._api.group_named(mapping.MARK_NAME)
-            if group is None:
-                labels = {mapping.LABEL_MARK: secrets.token_hex(16)}
-                group = self._api.create_group(mapping.MARK_NAME, labels)
-            if group is not None:
-                mark = mapping.mark_of(group)
-                if mark:
-                    return mark
-                raise Broken(
-                    f"the placement group {mapping.MARK_NAME} lacks the label {mapping.LABEL_MARK}"
-                )
-        raise TryLater(f"the placement group {mapping.MARK_NAME} is taken and not there yet")
+        if group is None:
+            raise TryLater(f"the placement group {mapping.MARK_NAME} is made and not shown yet")
+        mark = mapping.mark_of(group)
+        if not mark:
+            raise Broken(
+                f"the placement group {mapping.MARK_NAME} lacks the label {mapping.LABEL_MARK}"
+            )
+        return mark
 
     def _known_scope(self) -> str:
         """Return the fingerprint; a token belongs to one project for good, so one read does."""

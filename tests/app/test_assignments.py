@@ -11,7 +11,7 @@ import pytest
 from decent_cloud.app import assignments, contracts, pool_log, reports
 from decent_cloud.app.agents import AgentNotAllowed
 from decent_cloud.app.contracts import NotYourSide
-from decent_cloud.app.reports import CredentialConflict
+from decent_cloud.app.credentials import CredentialConflict
 from decent_cloud.domain.contracts.assignment import LeaseLost, LeaseTaken, NotWanted, WrongScope
 from decent_cloud.domain.contracts.lifecycle import ContractEvent
 from decent_cloud.domain.keys.credentials import (

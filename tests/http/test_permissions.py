@@ -84,6 +84,13 @@ def crippled(platform: Platform) -> Shop:
 
 
 @pytest.fixture(scope="module")
+def unable_to_reset(platform: Platform) -> Shop:
+    """A shop whose agent may everything but reset passwords."""
+    rest = tuple(word for word in ALL_PERMISSIONS if word != Permission.RESET_PASSWORD.value)
+    return new_shop(platform.url, rest)
+
+
+@pytest.fixture(scope="module")
 def able(platform: Platform) -> Shop:
     return new_shop(platform.url, ALL_PERMISSIONS)
 
@@ -104,18 +111,21 @@ _BODIES: dict[str, Any] = {
     "renew": {"fence": 1},
     "create-started": {"fence": 1, "scope": "s"},
     "provisioning": {"outcome": "terminated", "scope": "s"},
+    "password": {"outcome": "claimed", "scope": "s"},
     "health": {"observed": "running", "scope": "s", "observed_at_ms": 0},
 }
 
 
 @pytest.mark.parametrize(("method", "template"), [key for key in _KEYS if RULES[key].permission])
 def test_an_agent_needs_the_permission_that_the_table_names(
-    method: str, template: str, crippled: Shop
+    method: str, template: str, crippled: Shop, unable_to_reset: Shop
 ) -> None:
-    path = _path(template.replace("{provider}", crippled.owner.id))
+    resets = RULES[method, template].permission is Permission.RESET_PASSWORD
+    shop = unable_to_reset if resets else crippled
+    path = _path(template.replace("{provider}", shop.owner.id))
     body = _BODIES.get(path.rpartition("/")[2])
     headers = {"Idempotency-Key": "0123456789"} if method in WRITES else {}
-    answer = crippled.agent.http.request(method, path, json=body, headers=headers)
+    answer = shop.agent.http.request(method, path, json=body, headers=headers)
     assert answer.status_code == 403, answer.text
     assert answer.json()["code"] == "agent_not_allowed"
 

@@ -22,11 +22,12 @@ from decent_cloud.wire.v1.assignments import RenewLease, StartCreate, TakeLease
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One assignment with its contract, and the number that the next credential gets."""
+    """One assignment with its contract, the number that the next credential gets, and the open reset."""
 
     assignment: Assignment
     contract: Contract
     next_n: int
+    reset: str = ""  # its id
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +141,21 @@ def _save(uow: UnitOfWork, before: Assignment, after: Assignment) -> Assignment:
 
 
 def _works(uow: UnitOfWork, pool: PoolId) -> tuple[Work, ...]:
-    """Read a pool's live work in three looks, however much there is."""
+    """Read a pool's live work in four looks, however much there is."""
     live = uow.assignments.live(pool)
     ids = tuple(one.contract for one in live)
     found = {contract.id: contract for contract in uow.contracts.many(ids)}
     numbers = uow.contracts.credential_numbers(ids)
-    return tuple(Work(one, found[one.contract], numbers.get(one.contract, 0) + 1) for one in live)
+    resets = uow.resets.open_of_pool(pool)
+    return tuple(
+        Work(
+            assignment=one,
+            contract=found[one.contract],
+            next_n=numbers.get(one.contract, 0) + 1,
+            reset=resets[one.contract].id if one.contract in resets else "",
+        )
+        for one in live
+    )
 
 
 def _pool(uow: UnitOfWork, delegation: Delegation) -> Pool:

@@ -13,7 +13,7 @@ from decent_cloud.app.providers import own_pool, own_provider, provider_of
 from decent_cloud.app.statements import from_wire
 from decent_cloud.domain.catalog.offerings import Offering, OfferingFilter
 from decent_cloud.domain.catalog.rentable import Hindrance, hindrance
-from decent_cloud.domain.catalog.terms import check_draft, terms_hash, terms_of
+from decent_cloud.domain.catalog.terms import Promises, check_draft, terms_hash, terms_of
 from decent_cloud.domain.catalog.visibility import visible
 from decent_cloud.domain.identity.chains import statement_text
 from decent_cloud.domain.keys.offers import verify_offer
@@ -239,7 +239,8 @@ def _drafted(
         updated_at_ms=now_ms,
     )
     check_draft(offering)
-    return replace(offering, terms=terms_of(offering))
+    promises = Promises(draft.reset, draft.management_key)
+    return replace(offering, terms=terms_of(offering, promises))
 
 
 def _settings(settings: Mapping[str, str]) -> dict[str, str]:

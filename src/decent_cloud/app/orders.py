@@ -15,6 +15,7 @@ from decent_cloud.app.signed_orders import (
 )
 from decent_cloud.domain.catalog.offerings import Offering
 from decent_cloud.domain.catalog.rentable import Hindrance, refuse
+from decent_cloud.domain.catalog.terms import promises_of
 from decent_cloud.domain.contracts import lifecycle
 from decent_cloud.domain.contracts.contract import Contract, HistoryRow, InstancePlan, Term
 from decent_cloud.domain.contracts.lifecycle import ContractEvent
@@ -127,6 +128,7 @@ def _contract(
     contract_id: ContractId, signed: SignedOrder, offering: Offering, now_ms: int
 ) -> Contract:
     order = signed.order
+    promises = promises_of(offering.terms)
     return Contract(
         id=contract_id,
         digest=order.digest,
@@ -150,6 +152,8 @@ def _contract(
             memory_mib=offering.memory_mib,
             disk_gib=offering.disk_gib,
             settings=dict(offering.settings),
+            reset=promises.reset,
+            management_key=promises.management_key,
         ),
         accept_mode=offering.accept_mode,
         provision_timeout_s=offering.provision_timeout_s,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from decent_cloud.app import steps
-from decent_cloud.app.accounts import load_chain
 from decent_cloud.app.assignments import assigned
 from decent_cloud.app.caller import Caller
 from decent_cloud.app.contracts import get_contract
+from decent_cloud.app.credentials import store_credential
 from decent_cloud.app.ports.outbox import Event
 from decent_cloud.app.ports.unit_of_work import UnitOfWork
 from decent_cloud.domain.contracts import assignment as rules
@@ -19,16 +19,12 @@ from decent_cloud.domain.contracts.assignment import (
     AssignmentEvent,
     WrongScope,
 )
-from decent_cloud.domain.contracts.contract import Contract, SealedCredential
+from decent_cloud.domain.contracts.contract import Contract
 from decent_cloud.domain.contracts.lifecycle import ContractEvent
-from decent_cloud.domain.keys import canonical
-from decent_cloud.domain.keys.credentials import sealed_from_json
-from decent_cloud.kernel.codec import plain
-from decent_cloud.kernel.errors import Conflict, Internal, Invalid
+from decent_cloud.kernel.errors import Internal
 from decent_cloud.kernel.ids import ContractId
 from decent_cloud.kernel.status import AssignmentState, Desired, Observed, Permission
 from decent_cloud.wire.v1.assignments import (
-    CredentialWire,
     FailedReport,
     HealthReport,
     ProvisionedReport,
@@ -36,12 +32,6 @@ from decent_cloud.wire.v1.assignments import (
     QuarantinedReport,
     TerminatedReport,
 )
-
-
-class CredentialConflict(Conflict):
-    """Another credential of this number is stored already; number the new one higher."""
-
-    code = "credential_conflict"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +96,7 @@ def _provisioned(
         uow.assignments.save(bound)
     if found.desired is Desired.ABSENT or contract.state in lifecycle.TERMINAL:
         return
-    _store_credential(uow, contract, caller, command.credential, now_ms)
+    store_credential(uow, contract, caller, command.credential, now_ms)
     if bound == found:
         return
     made = replace(contract, host=command.host, port=command.port, host_keys=command.host_keys)
@@ -196,35 +186,6 @@ def _quarantined(
         seen = instance.observe(found, Observed.QUARANTINED, command.scope, now_ms, now_ms)
         if seen != found:
             uow.assignments.save(seen)
-
-
-def _store_credential(
-    uow: UnitOfWork, contract: Contract, caller: Caller, wire: CredentialWire, now_ms: int
-) -> None:
-    """Keep the sealed credential after a look at its outside; nobody here can open it."""
-    sealed = sealed_from_json(plain(wire))
-    newest_gen = load_chain(uow, contract.tenant).generation.number
-    if sealed.generation > newest_gen:
-        raise Invalid(
-            f"the tenant's newest generation is {newest_gen}; seal to that one",
-            field="credential.gen",
-        )
-    outer = canonical.write(sealed.to_json()).decode()
-    before = uow.contracts.credential(contract.id)
-    if before is not None and before.n >= sealed.number:
-        if before.outer == outer or before.n > sealed.number:
-            return
-        raise CredentialConflict(n=before.n)
-    uow.contracts.add_credential(
-        SealedCredential(
-            contract=contract.id,
-            n=sealed.number,
-            gen=sealed.generation,
-            outer=outer,
-            agent=caller.kid,
-            created_at_ms=now_ms,
-        )
-    )
 
 
 def _reported(uow: UnitOfWork, contract_id: ContractId) -> Reported:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from decent_cloud.app import pool_log, refunds, releases
+from decent_cloud.app import pool_log, refunds, releases, reset_steps
 from decent_cloud.app.ports.jobs import Job
 from decent_cloud.app.ports.outbox import Event
 from decent_cloud.app.ports.unit_of_work import UnitOfWork
@@ -66,6 +66,8 @@ def advance(
     stored = replace(after, version=contract.version + 1)
     for effect in effects:
         _apply(uow, stored, effect, now_ms)
+    if after.state in lifecycle.TERMINAL:
+        reset_steps.end_with(uow, stored, now_ms=now_ms)
     announce(uow, stored, event.value, now_ms, reason)
     return stored
 

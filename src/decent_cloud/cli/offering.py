@@ -54,6 +54,8 @@ _FLAGS: tuple[tuple[str, Any, str], ...] = (
     ("--visibility", click.Choice([one.value for one in Visibility]), "Who may see it."),
     ("--provision-timeout-s", int, "How long delivery may take."),
     ("--penalty-ppm", int, "Extra part of the refund, in millionths, if you end early."),
+    ("--reset", bool, "Promise new passwords on request: true (usual) or false."),
+    ("--management-key", bool, "Say that the agent keeps an SSH key of its own in the machine."),
 )
 
 
@@ -204,7 +206,7 @@ def _fields_of(view: OfferingView) -> dict[str, Any]:
     """Return the fields of a draft that would leave the offering as it is."""
     names = (
         "title kind pool image cpu_milli memory_mib disk_gib country stock description region min_hours "
-        "max_hours accept_mode visibility provision_timeout_s penalty_ppm"
+        "max_hours accept_mode visibility provision_timeout_s penalty_ppm reset management_key"
     )
     return {name: getattr(view, name) for name in names.split()} | {
         "asset": view.price_per_hour.asset,

@@ -51,6 +51,7 @@ def show_offering(out: Output, found: OfferingView, updated: str) -> None:
                 if found.accept_mode.value == "auto"
                 else "the provider says yes to each",
             ),
+            ("new password", _reset(found)),
             ("visible to", found.visibility.value),
             ("updated", updated),
         ]
@@ -72,6 +73,14 @@ def _term(value: Json) -> str:
             f"{words.minor(int(str(value['amount_minor'])), Asset(str(value['asset'])))} per hour"
         )
     return str(value)
+
+
+def _reset(found: OfferingView) -> str:
+    if not found.reset:
+        return "not promised"
+    return "on request" + (
+        "; the agent keeps an SSH key of its own in the machine" if found.management_key else ""
+    )
 
 
 def _machine(found: OfferingView) -> str:

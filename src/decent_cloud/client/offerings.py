@@ -123,7 +123,9 @@ def asked_terms(draft: OfferingDraft) -> dict[str, Json]:
         "penalty_ppm": draft.penalty_ppm,
         "price": {"amount_minor": int(draft.price_minor_per_hour), "asset": draft.asset.value},
         "provision_timeout_s": draft.provision_timeout_s,
+        "management_key": "yes" if draft.management_key else "no",
         "region": draft.region,
+        "reset": "yes" if draft.reset else "no",
         "title": draft.title,
     }
 
@@ -161,6 +163,8 @@ def _shown(view: OfferingView) -> dict[str, Json]:
         "penalty_ppm": view.penalty_ppm,
         "price": {"amount_minor": int(price.amount_minor), "asset": price.asset.value},
         "provision_timeout_s": view.provision_timeout_s,
+        "management_key": "yes" if view.management_key else "no",
         "region": view.region,
+        "reset": "yes" if view.reset else "no",
         "title": view.title,
     }

@@ -22,6 +22,7 @@ from decent_cloud.wire.v1 import (
     offerings,
     problems,
     providers,
+    resets,
     statements,
 )
 
@@ -34,6 +35,7 @@ _MODULES: tuple[ModuleType, ...] = (
     offerings,
     problems,
     providers,
+    resets,
     statements,
 )
 _REF = "#/components/schemas/{name}"

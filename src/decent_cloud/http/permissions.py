@@ -50,6 +50,7 @@ _WRITER, _AGENT, _ADMIN = Rule(Who.WRITER), Rule(Who.AGENT), Rule(Who.ADMIN)
 _FETCH = Rule(Who.AGENT, Permission.FETCH_CONTRACTS)
 _PROVISION = Rule(Who.AGENT, Permission.PROVISION)
 _HEALTH = Rule(Who.AGENT, Permission.HEALTH_CHECK)
+_RESET = Rule(Who.AGENT, Permission.RESET_PASSWORD)
 _HEARTBEAT = Rule(Who.AGENT, Permission.HEARTBEAT)
 
 _API: Mapping[str, Rule] = {
@@ -88,6 +89,10 @@ _API: Mapping[str, Rule] = {
     "POST /assignments/{contract}/create-started": _PROVISION,
     "PUT /provider/rental-requests/{contract}/provisioning": _PROVISION,
     "POST /contracts/{contract}/health": _HEALTH,
+    "POST /contracts/{contract}/reset-password": _WRITER,
+    "GET /contracts/{contract}/resets": _SIGNED,
+    "GET /providers/{provider}/contracts/pending-password-reset": _RESET,
+    "PUT /provider/rental-requests/{contract}/password": _RESET,
     "POST /offerings": _WRITER,
     "PUT /offerings/{offering}": _WRITER,
     "POST /offerings/{offering}/publish": _WRITER,

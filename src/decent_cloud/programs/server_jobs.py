@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from decent_cloud.app.ports.processors import Processor
 from decent_cloud.app.ports.reach import Reach
-from decent_cloud.jobs import contracts, housekeeping, payments, reach, refunds, releases
+from decent_cloud.jobs import contracts, housekeeping, payments, reach, refunds, releases, resets
 from decent_cloud.jobs.handler import Cron, Handler
 
 
@@ -25,4 +25,10 @@ def handlers(processors: Mapping[str, Processor], vantage: Reach) -> tuple[Handl
 
 def crons() -> tuple[Cron, ...]:
     """Return all work that comes round."""
-    return (contracts.tick(), payments.deadlines(), releases.hourly(), housekeeping.sweep())
+    return (
+        contracts.tick(),
+        payments.deadlines(),
+        resets.deadlines(),
+        releases.hourly(),
+        housekeeping.sweep(),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from hashlib import sha256
 
 from decent_cloud.domain.catalog.offerings import Offering
@@ -25,7 +26,17 @@ class OfferChanged(Conflict):
     code = "offer_changed"
 
 
-def terms_of(offering: Offering) -> str:
+@dataclass(frozen=True, slots=True)
+class Promises:
+    """What the terms say beside the machine itself: whether its password can be reset, and whether the
+    agent keeps a key of its own in it for that.
+    """
+
+    reset: bool = False
+    management_key: bool = False
+
+
+def terms_of(offering: Offering, promises: Promises = Promises()) -> str:
     """Return the canonical JSON of what the offering promises: strings and integers only."""
     return canonical.write(
         {
@@ -36,7 +47,7 @@ def terms_of(offering: Offering) -> str:
             "grace_hours": GRACE_HOURS,
             "image": offering.image,
             "kind": offering.kind.value,
-            "management_key": "no",
+            "management_key": _word(promises.management_key),
             "max_hours": offering.max_hours,
             "memory_mib": offering.memory_mib,
             "min_hours": offering.min_hours,
@@ -48,11 +59,22 @@ def terms_of(offering: Offering) -> str:
             },
             "provision_timeout_s": offering.provision_timeout_s,
             "region": offering.region,
-            "reset": "no",
+            "reset": _word(promises.reset),
             "sla": {"target_ppm": 0, "tiers": [], "window_hours": 0},
             "title": offering.title,
         }
     ).decode()
+
+
+def promises_of(terms: str) -> Promises:
+    """Read out of canonical terms what they promise; nothing where there are none."""
+    found = canonical.parse(terms.encode()) if terms else {}
+    said = found if isinstance(found, dict) else {}
+    return Promises(said.get("reset") == "yes", said.get("management_key") == "yes")
+
+
+def _word(promised: bool) -> str:
+    return "yes" if promised else "no"
 
 
 def terms_hash(terms: str) -> Digest:

@@ -19,6 +19,8 @@ class InstancePlan:
     memory_mib: int
     disk_gib: int
     settings: Mapping[str, str]
+    reset: bool = False  # the terms promise new passwords
+    management_key: bool = False  # the agent may keep a key of its own in the machine
 
 
 @dataclass(frozen=True, slots=True)

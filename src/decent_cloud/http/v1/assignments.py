@@ -161,12 +161,14 @@ def assignment_view(work: Work) -> AssignmentView:
             memory_mib=plan.memory_mib,
             disk_gib=plan.disk_gib,
             settings=dict(plan.settings),
+            management_key=plan.management_key,
         ),
         paid_until_ms=contract.paid_until_ms,
         deadline_ms=contract.deadline_ms,
         renews=contract.renews,
         suspended=contract.state is ContractState.SUSPENDED,
         next_n=work.next_n,
+        reset=work.reset,
     )
 
 

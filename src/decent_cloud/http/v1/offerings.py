@@ -11,6 +11,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from decent_cloud.app import offerings
 from decent_cloud.app.offerings import OfferingDetails
 from decent_cloud.domain.catalog.offerings import OfferingFilter
+from decent_cloud.domain.catalog.terms import promises_of
 from decent_cloud.http.call import Call
 from decent_cloud.http.v1.pages import Cursor, Limit, page_request
 from decent_cloud.kernel.clock import rfc3339
@@ -148,6 +149,7 @@ def offerings_page(found: Page[OfferingDetails]) -> OfferingsPage:
 def offering_view(found: OfferingDetails) -> OfferingView:
     """Render an offering; settings and whom it is shared with only for its provider."""
     one = found.offering
+    promises = promises_of(one.terms)
     return OfferingView(
         id=one.id,
         provider=one.provider,
@@ -181,6 +183,8 @@ def offering_view(found: OfferingDetails) -> OfferingView:
         updated_at=rfc3339(one.updated_at_ms),
         settings=dict(one.settings) if found.own else None,
         allowed_accounts=tuple(one.allowed_accounts) if found.own else None,
+        reset=promises.reset,
+        management_key=promises.management_key,
     )
 
 

@@ -15,6 +15,7 @@ from decent_cloud.http.v1 import (
     pairing,
     platform,
     providers,
+    resets,
 )
 
 ROUTES: tuple[ControllerRouterHandler, ...] = (
@@ -27,5 +28,6 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     *balances.ROUTES,
     *contracts.ROUTES,
     *assignments.ROUTES,
+    *resets.ROUTES,
     *events.ROUTES,
 )

@@ -93,6 +93,7 @@ class InstanceTerms(Answer, frozen=True):
     memory_mib: int
     disk_gib: int
     settings: dict[str, str]
+    management_key: bool = False  # may be kept in the machine; the signed terms say so
 
 
 class AssignmentView(Answer, frozen=True):
@@ -115,6 +116,7 @@ class AssignmentView(Answer, frozen=True):
     renews: bool
     suspended: bool
     next_n: int = 1  # number of the next credential
+    reset: str = ""  # id of the password reset that is open, or empty
 
 
 class AssignmentsView(Answer, frozen=True):

@@ -42,6 +42,8 @@ class OfferingDraft(Request, frozen=True):
     settings: Annotated[dict[str, str], msgspec.Meta(max_length=50)] = msgspec.field(
         default_factory=dict
     )
+    reset: bool = True  # a new password on request, made by the agent
+    management_key: bool = False  # the agent keeps an SSH key of its own in the machine
 
 
 class PublishOffering(Request, frozen=True):
@@ -87,6 +89,8 @@ class OfferingView(Answer, frozen=True):
     updated_at: Timestamp
     settings: dict[str, str] | None = None  # only to the provider
     allowed_accounts: tuple[str, ...] | None = None  # only to the provider
+    reset: bool = False  # a new password on request
+    management_key: bool = False  # the agent keeps an SSH key of its own in the machine
 
 
 class OfferingsPage(Answer, frozen=True):

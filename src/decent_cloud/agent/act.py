@@ -11,6 +11,7 @@ import structlog
 from decent_cloud.agent.adopting import Adopting
 from decent_cloud.agent.ending import Ending
 from decent_cloud.agent.journal import JournalBroken, JournalFull
+from decent_cloud.agent.lease import LEASE_LOST
 from decent_cloud.agent.making import Making
 from decent_cloud.agent.plan import next_step
 from decent_cloud.agent.records import Change, Instance, Report, Stage
@@ -181,7 +182,9 @@ class Actor:
         )
         w.alarm(f"report_refused:{report.key}", f"the platform refused a report: {error.message}")
         instance = w.instance(report.contract)
-        if _is_up(report) and instance.stage is Stage.REPORTING:
+        told_up = _is_up(report) and instance.stage is Stage.REPORTING
+        told_failed = instance.stage is Stage.FAILED and error.code == LEASE_LOST
+        if told_up or told_failed:
             self._adopting.lost(instance, error)
         w.refetch()
 

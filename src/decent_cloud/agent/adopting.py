@@ -84,14 +84,24 @@ class Adopting:
         if instance.handle is None and not instance.create_called_ms:
             w.move(instance, Stage.SEEN)
             return
+        self._release_others(instance)
         why = f"the work went to another agent ({error.code})"
-        report = (w.quarantine_report(instance, why),) if instance.handle else ()
-        found_one = Quarantined(instance.contract, handle_text(instance.handle), why, w.now_ms())
-        w.move(
-            replace(instance, lost=True, note=why),
-            Stage.QUARANTINED,
-            reports=report,
-            quarantined=(found_one,),
-        )
-        w.alarm(f"quarantine:{instance.contract}", why)
+        lost = replace(instance, lost=True, note=why)
+        if lost.handle is None:
+            w.move(lost, Stage.QUARANTINED)
+            return
+        aside = Quarantined(lost.contract, handle_text(lost.handle), why, w.now_ms())
+        report = w.quarantine_report(lost, why)
+        w.move(lost, Stage.QUARANTINED, reports=(report,), quarantined=(aside,))
+        w.alarm(f"quarantine:{lost.contract}", why)
         w.on_step(steps.QUARANTINE_JOURNALLED)
+
+    def _release_others(self, instance: Instance) -> None:
+        """What was set aside before we knew that the work is another's is that agent's machine."""
+        journal = self._work.journal
+        for aside in journal.quarantined():
+            if aside.contract == instance.contract and aside.instance != handle_text(
+                instance.handle
+            ):
+                journal.release(aside)
+        journal.clear_alarm(f"quarantine:{instance.contract}")

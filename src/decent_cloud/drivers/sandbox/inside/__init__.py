@@ -1,0 +1,1 @@
+"""What runs inside a machine: the SSH server and its terminals, on the standard library and asyncssh."""

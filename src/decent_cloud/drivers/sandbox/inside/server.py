@@ -1,0 +1,162 @@
+"""The SSH server of a sandbox machine: runs as its first own process, on a listener that was handed in.
+
+The plan comes as one line of JSON on standard input; it holds the host key, which is nowhere else inside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import hmac
+import json
+import os
+import resource
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncssh
+
+from decent_cloud.drivers.parts.password_hash import hash_password
+from decent_cloud.drivers.sandbox.inside.sessions import Sessions
+
+USER = "root"
+HOME = Path("/root")
+KEYS = HOME / ".ssh" / "authorized_keys"
+SHADOW = Path("/run/access/shadow")  # the password's hash; written from outside, read only in here
+FIRST_SCRIPT = HOME / ".first-boot"
+READY = b"ready\n"
+
+_PR_SET_DUMPABLE = 4
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the agent says: numbers of handed-in files, the host key as OpenSSH text, limits."""
+
+    listen_fd: int
+    ready_fd: int
+    host_key: str
+    memory_mib: int
+    file_gib: int
+    max_pids: int
+
+
+class Door(asyncssh.SSHServer):
+    """Who may come in: `root` by its own authorized keys or by the password."""
+
+    _connection: asyncssh.SSHServerConnection | None = None
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
+
+    def begin_auth(self, username: str) -> bool:
+        """Read the keys anew at each login: the tenant changes them at will."""
+        if self._connection is not None and username == USER:
+            try:
+                self._connection.set_authorized_keys(str(KEYS))
+            except (OSError, ValueError):
+                return True  # no keys that can be read; the password may do
+        return True
+
+    def password_auth_supported(self) -> bool:
+        return True
+
+    async def validate_password(self, username: str, password: str) -> bool:
+        """Compare with the hash of now; a wrong user takes as long."""
+        return await asyncio.to_thread(_is_password, password) and username == USER
+
+    def connection_requested(
+        self, dest_host: str, dest_port: int, orig_host: str, orig_port: int
+    ) -> bool:
+        """Let `ssh -L` reach what listens inside; there is nothing else to reach."""
+        return True
+
+
+def _is_password(password: str) -> bool:
+    try:
+        kept = SHADOW.read_text(encoding="ascii").strip()
+    except OSError:
+        return False
+    salt = kept.split("$")[2] if kept.count("$") >= 3 else "none"
+    return hmac.compare_digest(hash_password(password, salt), kept)
+
+
+def read_plan() -> Plan:
+    """Read the plan and shut the input that it came by."""
+    plan = Plan(**json.loads(sys.stdin.readline()))
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return plan
+
+
+def keep_to_ourselves() -> None:
+    """Let no process of the tenant, who has our uid, look into this one."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def limit_all(plan: Plan) -> None:
+    """Set the limits that hold for this process too; inside the namespace they count per machine."""
+    resource.setrlimit(resource.RLIMIT_NPROC, (plan.max_pids, plan.max_pids))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if plan.file_gib:
+        size = plan.file_gib * 1024 * _MIB
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+async def serve(plan: Plan) -> None:
+    """Take logins until killed."""
+    sessions = Sessions(HOME, USER, plan.memory_mib * _MIB)
+    with socket.socket(fileno=plan.listen_fd) as listener:
+        await asyncssh.listen(
+            sock=listener,
+            server_factory=Door,
+            server_host_keys=[asyncssh.import_private_key(plan.host_key)],
+            process_factory=sessions.run,
+            sftp_factory=asyncssh.SFTPServer,
+            allow_scp=True,
+            encoding=None,
+            line_editor=False,
+            agent_forwarding=False,
+            x11_forwarding=False,
+            keepalive_interval=60,
+            server_version="decent-sandbox",
+        )
+        os.write(plan.ready_fd, READY)
+        os.close(plan.ready_fd)
+        first_boot(sessions)
+        await asyncio.Event().wait()
+
+
+def first_boot(sessions: Sessions) -> None:
+    """Run the offering's script once; its output stays beside it."""
+    if not FIRST_SCRIPT.exists():
+        return
+    script = FIRST_SCRIPT.rename(FIRST_SCRIPT.with_suffix(".done"))
+    with FIRST_SCRIPT.with_suffix(".log").open("wb") as log:
+        subprocess.Popen(
+            [str(script)],
+            cwd=HOME,
+            env=sessions.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=sessions.limit,  # noqa: PLW1509 - one thread, before any other exists
+        )
+
+
+def main() -> None:
+    """Serve; the machine ends with this process."""
+    plan = read_plan()
+    keep_to_ourselves()
+    limit_all(plan)
+    asyncio.run(serve(plan))
+
+
+if __name__ == "__main__":
+    main()

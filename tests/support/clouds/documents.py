@@ -50,7 +50,10 @@ def _openapi(path: str) -> dict[str, Any]:
         for operation in item.values():
             if isinstance(operation, dict) and "responses" in operation:
                 answers = operation["responses"]
-                operation["responses"] = {status.upper(): answers[status] for status in answers}
+                operation["responses"] = {
+                    (status if status == "default" else status.upper()): answers[status]
+                    for status in answers
+                }
     old = str(document.get("openapi", "")).startswith("3.0")
     return _mended(document, document, old=old)  # type: ignore[no-any-return]
 

@@ -1,0 +1,302 @@
+"""The DigitalOcean driver: the contract's verbs over the droplets of one account."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Self
+
+from decent_cloud.drivers.contract import (
+    Broken,
+    Check,
+    Description,
+    DriverError,
+    Handle,
+    InstanceSpec,
+    NoCapacity,
+    Observation,
+    Plan,
+    Probe,
+    Rejected,
+    TryLater,
+)
+from decent_cloud.drivers.digitalocean import mapping, trials
+from decent_cloud.drivers.digitalocean.api import DigitalOceanApi, Record
+from decent_cloud.drivers.digitalocean.catalogue import Catalogue
+from decent_cloud.drivers.digitalocean.settings import DigitalOceanSettings, read_settings
+from decent_cloud.drivers.parts.cloud_init import DIGITALOCEAN_LIMIT_BYTES, user_data
+from decent_cloud.drivers.parts.create_gate import CreateGate
+from decent_cloud.drivers.parts.size_choice import plan_check
+from decent_cloud.drivers.parts.token_file import read_token
+from decent_cloud.kernel.clock import MINUTE_MS, Clock, SystemClock
+from decent_cloud.kernel.ids import ContractId
+from decent_cloud.kernel.status import Observed
+
+VERSION = "1"
+_CATALOGUE_LASTS_MS = 10 * MINUTE_MS
+_SLOW_START_MS = 2 * MINUTE_MS  # after this, ask what failed
+_TAGS_COME_MS = 2 * MINUTE_MS  # tags are put on after the droplet was made
+_UNDER_WAY = "in-progress"
+
+
+class DigitalOceanDriver:
+    """The contract over an account; also stops, and checks plans."""
+
+    def __init__(
+        self,
+        settings: DigitalOceanSettings,
+        platform: str,
+        clock: Clock | None = None,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._settings = settings
+        self._platform = platform
+        self._clock = clock or SystemClock()
+        self._pause = pause
+        self._gate = CreateGate(self._clock, settings.read_lag_s)
+        self._lock = threading.Lock()
+        self._opened: DigitalOceanApi | None = None
+        self._scope = ""
+        self._read: tuple[int, Catalogue] | None = None
+        self._probed: Probe | None = None
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, object], platform: str) -> Self:
+        """Build the driver without I/O; raises Invalid for a setting that is not right."""
+        return cls(read_settings(settings), platform)
+
+    def describe(self) -> Description:
+        """Return what this driver is; no I/O."""
+        return Description(
+            mapping.DRIVER, VERSION, self._settings.api, "virtual machine of its own"
+        )
+
+    def probe(self) -> Probe:
+        """Try token, permissions and catalogue, once per process unless it failed; makes nothing."""
+        probed = self._probed
+        if probed is None or not probed.passed or not self._is_same(probed.scope):
+            self._probed = probed = trials.run(
+                lambda: self._api, self._catalogue_now, self._settings
+            )
+        return probed
+
+    def scope(self) -> str:
+        """Read the account's fingerprint: the uuid of the team that the token is for."""
+        self._scope = mapping.fingerprint(self._api.account())
+        return self._scope
+
+    def create(self, spec: InstanceSpec) -> Observation:
+        """Order the droplet, or return the one that this contract already has here.
+
+        Names and tags are not unique: it is looked up by both before every order, and an order whose
+        answer was lost is not repeated within `read_lag_s`. Of two, the oldest is returned and its
+        detail names the others. Regions are tried in order while one is sold out.
+        """
+        with self._gate.making(spec.contract):
+            found = self._find(spec)
+            if found:
+                return self._observe_first(found)
+            data = user_data(spec, limit_bytes=DIGITALOCEAN_LIMIT_BYTES)
+            choice = self._catalogue().choose(_plan_of(spec), self._settings)
+            self._known_scope()
+            bodies = [
+                mapping.create_body(
+                    spec,
+                    size=choice.size,
+                    image=choice.image,
+                    region=region,
+                    user_data=data,
+                    ipv6=self._settings.ipv6,
+                )
+                for region in choice.regions
+            ]
+            with self._gate.ordering(spec.contract):
+                return self._observe(self._order(bodies))
+
+    def inspect(self, handle: Handle, contract: ContractId) -> Observation:
+        """Read one droplet by its id."""
+        droplet = self._api.droplet(handle.data["id"])
+        if droplet is None:
+            return self._gone(handle, contract)
+        if not mapping.is_ours(droplet, self._platform, contract):
+            raise Broken(
+                f"the droplet {droplet['id']} has lost its tags, or the token lacks tag:read",
+                droplet=droplet["id"],
+            )
+        return self._observe(droplet)
+
+    def destroy(self, handle: Handle, contract: ContractId) -> Observation:
+        """Delete the droplet, this one only; ABSENT once reads by id and by tag say so.
+
+        A droplet that is still being made may survive its removal: it is asked for again until gone.
+        """
+        droplet = self._ours(handle, contract)
+        if droplet is not None:
+            number = str(droplet["id"])
+            if droplet["locked"] and droplet["status"] != "new":
+                return self._busy(droplet)
+            self._api.delete(number)
+            droplet = self._api.droplet(number)
+        if droplet is None:
+            return self._gone(handle, contract)
+        return replace(self._observe(droplet), state=Observed.DELETING)
+
+    def list_owned(self, contract: ContractId | None = None) -> tuple[Observation, ...]:
+        """List this platform's droplets, all pages, those that are off too, oldest first."""
+        tag = mapping.contract_tag(contract) if contract else mapping.platform_tag(self._platform)
+        found = [
+            each
+            for each in self._api.tagged(tag)
+            if mapping.is_ours(each, self._platform, contract or "")
+        ]
+        scope = self._known_scope() if found else ""
+        return tuple(mapping.observe(each, scope) for each in mapping.oldest_first(found))
+
+    def stop(self, handle: Handle, contract: ContractId) -> Observation:
+        """Shut the droplet down; cut its power if a shutdown has ended and it still runs.
+
+        Returns at once: repeat the call until it is STOPPED.
+        """
+        droplet = self._ours(handle, contract)
+        if droplet is None:
+            return self._gone(handle, contract)
+        number = str(droplet["id"])
+        if droplet["status"] == "active" and not droplet["locked"]:
+            last = self._api.last_action(number) or {}
+            deaf = last.get("type") == "shutdown" and last.get("status") != _UNDER_WAY
+            self._api.act(number, "power_off" if deaf else "shutdown")
+            droplet = self._api.droplet(number)
+        return self._gone(handle, contract) if droplet is None else self._observe(droplet)
+
+    def start(self, handle: Handle, contract: ContractId) -> Observation:
+        """Switch the droplet on. Returns at once: repeat the call until it is RUNNING."""
+        droplet = self._ours(handle, contract)
+        if droplet is not None and droplet["status"] == "off" and not droplet["locked"]:
+            self._api.act(str(droplet["id"]), "power_on")
+            droplet = self._api.droplet(str(droplet["id"]))
+        return self._gone(handle, contract) if droplet is None else self._observe(droplet)
+
+    def check_plan(self, plan: Plan) -> tuple[Check, ...]:
+        """Compare an offering with the live catalogue."""
+        catalogue = self._catalogue_now()
+        try:
+            choice = catalogue.choose(plan, self._settings)
+        except (NoCapacity, Rejected) as error:
+            return (plan_check("", error),)
+        places = ", ".join(choice.regions)
+        return (plan_check(f"{choice.size} from {choice.image} in {places}", None),)
+
+    def close(self) -> None:
+        """Release connections."""
+        with self._lock:
+            if self._opened is not None:
+                self._opened.close()
+                self._opened = None
+
+    @property
+    def _api(self) -> DigitalOceanApi:
+        with self._lock:
+            if self._opened is None:
+                token = read_token(self._settings.token_file)
+                self._opened = DigitalOceanApi(
+                    self._settings.api, token, self._settings.timeout_s, self._clock, self._pause
+                )
+            return self._opened
+
+    def _known_scope(self) -> str:
+        """Return the fingerprint; a token belongs to one account for good, so one read does."""
+        return self._scope or self.scope()
+
+    def _is_same(self, known: str) -> bool:
+        try:
+            return self.scope() == known
+        except DriverError:
+            return False
+
+    def _find(self, spec: InstanceSpec) -> list[Record]:
+        """Find the contract's droplets by tag and by name; those of others with our name are refused."""
+        found = self._api.tagged(mapping.contract_tag(spec.contract))
+        known = {each["id"] for each in found}
+        found += [
+            each
+            for each in self._api.named(spec.name)
+            if each["name"] == spec.name and each["id"] not in known
+        ]
+        ours = [each for each in found if mapping.is_ours(each, self._platform, spec.contract)]
+        if ours or not found:
+            return ours
+        age_ms = self._clock.now_ms() - max(
+            mapping.observe(each, "").created_at_ms for each in found
+        )
+        if abs(age_ms) < _TAGS_COME_MS and not any(map(mapping.tags_of, found)):
+            raise TryLater(f"the droplet {found[0]['id']} has our name and no tags yet")
+        raise Rejected(f"a droplet called {found[0]['name']} is not ours", droplet=found[0]["id"])
+
+    def _order(self, bodies: list[Record]) -> Record:
+        """Order in the first region that has one."""
+        sold_out: NoCapacity | None = None
+        for body in bodies:
+            try:
+                return self._api.order(body)
+            except NoCapacity as error:
+                sold_out = error
+        raise sold_out or NoCapacity("no region to order in")
+
+    def _observe_first(self, found: list[Record]) -> Observation:
+        first, *others = mapping.oldest_first(found)
+        seen = self._observe(first)
+        if not others:
+            return seen
+        more = ", ".join(str(each["id"]) for each in others)
+        return replace(seen, detail=f"this contract has more than one droplet: also {more}")
+
+    def _observe(self, droplet: Record) -> Observation:
+        seen = mapping.observe(droplet, self._known_scope())
+        age_ms = self._clock.now_ms() - seen.created_at_ms
+        if seen.state is Observed.CREATING and age_ms > _SLOW_START_MS:
+            last = self._api.last_action(str(droplet["id"])) or {}
+            if last.get("status") == "errored":
+                return replace(seen, detail=f"{last['type']} failed at DigitalOcean")
+        return seen
+
+    def _busy(self, droplet: Record) -> Observation:
+        """Say that it is being deleted; TryLater if something else keeps it locked."""
+        last = self._api.last_action(str(droplet["id"])) or {}
+        if last.get("type") == "destroy" and last.get("status") == _UNDER_WAY:
+            return replace(self._observe(droplet), state=Observed.DELETING)
+        raise TryLater(f"the droplet {droplet['id']} is locked by {last.get('type', 'an action')}")
+
+    def _gone(self, handle: Handle, contract: ContractId) -> Observation:
+        """Say ABSENT, if the list by tag says so as well; with the fingerprint of who says it."""
+        listed = self._api.tagged(mapping.contract_tag(contract))
+        if any(str(each["id"]) == handle.data["id"] for each in listed):
+            raise TryLater(f"the droplet {handle.data['id']} is listed and cannot be read")
+        return mapping.absent(contract, self.scope(), handle)
+
+    def _ours(self, handle: Handle, contract: ContractId) -> Record | None:
+        """Read a droplet that something is to be done to; Rejected unless it is this contract's."""
+        droplet = self._api.droplet(handle.data["id"])
+        if droplet is not None and not mapping.is_ours(droplet, self._platform, contract):
+            raise Rejected(
+                f"the droplet {droplet['id']} is not this contract's", droplet=droplet["id"]
+            )
+        return droplet
+
+    def _catalogue_now(self) -> Catalogue:
+        sizes, regions = self._api.sizes(), self._api.regions()
+        catalogue = Catalogue(tuple(sizes), tuple(regions), self._api.image)
+        self._read = (self._clock.now_ms(), catalogue)
+        return catalogue
+
+    def _catalogue(self) -> Catalogue:
+        """Return what is on sale, at most minutes old: what sold out since then the order itself says."""
+        read = self._read
+        if read is None or self._clock.now_ms() - read[0] > _CATALOGUE_LASTS_MS:
+            return self._catalogue_now()
+        return read[1]
+
+
+def _plan_of(spec: InstanceSpec) -> Plan:
+    return Plan(spec.image, spec.cpu_milli, spec.memory_mib, spec.disk_gib, spec.settings)

@@ -1,0 +1,72 @@
+"""What `probe` and `check_plan` try at DigitalOcean, each with a cure; nothing here costs money."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from decent_cloud.drivers.contract import AuthFailed, Check, DriverError, Limit, Probe
+from decent_cloud.drivers.digitalocean import mapping
+from decent_cloud.drivers.digitalocean.api import DigitalOceanApi
+from decent_cloud.drivers.digitalocean.catalogue import Catalogue, can_order, missing_names
+from decent_cloud.drivers.digitalocean.settings import DigitalOceanSettings
+from decent_cloud.drivers.parts.token_file import check_token_file
+
+NEW_TOKEN = (
+    "make a token in the control panel, API, with full access or the scopes account:read, "  # noqa: S105
+    "droplet:create, droplet:read, droplet:update, droplet:delete, tag:create, tag:read, image:read, "
+    "regions:read, sizes:read"
+)
+_AGAIN = "try again later"
+
+
+def run(
+    api: Callable[[], DigitalOceanApi],
+    catalogue: Callable[[], Catalogue],
+    settings: DigitalOceanSettings,
+) -> Probe:
+    """Try token, permissions and catalogue; what fails is a check, never an error."""
+    checks = [check_token_file(settings.token_file, NEW_TOKEN)]
+    seen, step = "", "token"
+    try:
+        account = api().account()
+        seen = mapping.fingerprint(account)
+        checks.append(_account_check(account))
+        step = "permission"
+        # What a list by a tag of our own shows also shows that tags can be read.
+        api().tagged(mapping.platform_tag("probe"))
+        step = "catalogue"
+        now = catalogue()
+        step = "permission"
+        api().try_writing()
+        checks.append(Check(step, True, "the token may order, switch and delete"))
+        step = "catalogue"
+        checks += _catalogue_checks(now, settings)
+    except DriverError as error:
+        cure = NEW_TOKEN if isinstance(error, AuthFailed) else _AGAIN
+        step = "permission" if isinstance(error, AuthFailed) and seen else step
+        checks.append(Check(step, False, error.message, cure))
+    return Probe(seen, frozenset({Limit.CPU, Limit.MEMORY, Limit.DISK}), tuple(checks))
+
+
+def _account_check(account: dict[str, object]) -> Check:
+    status, said = str(account.get("status", "")), str(account.get("status_message") or "")
+    if status == "locked":
+        return Check(
+            "token", False, f"the account is locked: {said}", "ask DigitalOcean to unlock it"
+        )
+    return Check("token", True, f"the account is {mapping.fingerprint(account)}, {status}")
+
+
+def _catalogue_checks(catalogue: Catalogue, settings: DigitalOceanSettings) -> Iterator[Check]:
+    """Compare every name in the settings with what DigitalOcean knows."""
+    missing = missing_names(catalogue, settings)
+    for kind, names in missing.items():
+        if names:
+            detail = f"DigitalOcean does not have: {', '.join(names)}"
+            yield Check(kind, False, detail, "correct the driver's settings")
+        else:
+            yield Check(kind, True, "all known")
+    if not any(missing.values()):
+        stock = can_order(catalogue, settings)
+        detail = "something can be ordered" if stock else "nothing that the settings allow is left"
+        yield Check("stock", stock, detail, "" if stock else "allow more sizes or regions")

@@ -152,6 +152,9 @@ class HetznerCloud(Cloud):
         }
         return replace(answer, headers={**headers, **answer.headers})
 
+    def refuse(self, call: Call, violations: list[str]) -> Answer | None:
+        return refusal("invalid_input", violations[0])
+
     def unknown_path(self, call: Call) -> Answer:
         return refusal("not_found")
 

@@ -23,6 +23,7 @@ from tests.support.clouds.contract import Contract
 from tests.support.loopback import Asked, Reply, serving
 
 START_MS = 1_800_000_000_000
+UNREADABLE = "(unreadable body)"
 
 
 class FakeClock:
@@ -144,6 +145,10 @@ class Cloud:
         """Answer a call that no method is marked for."""
         return Answer(404)
 
+    def refuse(self, call: Call, violations: list[str]) -> Answer | None:
+        """Answer a request that breaks the contract as the vendor would; None to serve it all the same."""
+        return None
+
     def read_body(self, headers: dict[str, str], raw: bytes) -> Any:
         """Decode a request's body; JSON unless the vendor speaks otherwise."""
         return json.loads(raw) if raw else None
@@ -194,7 +199,10 @@ class Cloud:
         target = urlsplit(asked.target)
         query = parse_qs(target.query, keep_blank_values=True)
         headers = dict(asked.headers)
-        body = self.read_body(headers, asked.body)
+        try:
+            body = self.read_body(headers, asked.body)
+        except ValueError:
+            body = UNREADABLE
         call = Call(asked.method, target.path, {}, query, headers, body)
         with self._lock:
             self.clock.advance(self.clock.tick_ms)
@@ -217,17 +225,28 @@ class Cloud:
         for method, pattern, handler in self._routes:
             found = pattern.fullmatch(call.path)
             if method == call.method and found:
-                self._judge_request(call)
+                violations = self._judge_request(call)
+                answer = self.refuse(call, violations) if violations else None
                 params = {name: unquote(value) for name, value in found.groupdict().items()}
-                answered: Answer = handler(self, replace(call, params=params))
-                return answered
+                return answer or self._handled(handler, replace(call, params=params))
         self.violations.append(f"{call.method} {call.path}: the fake does not know this call")
         return self.unknown_path(call)
 
-    def _judge_request(self, call: Call) -> None:
-        if self.contract is not None:
-            found = self.contract.of_request(call.method, call.path, call.query, call.body)
-            self.violations += [f"{call.method} {call.path}: {each}" for each in found]
+    def _handled(self, handler: Handler, call: Call) -> Answer:
+        """Run a handler; one that fails must not look like a broken connection to the driver."""
+        try:
+            return handler(self, call)
+        except Exception as error:
+            self.violations.append(f"{call.method} {call.path}: the fake failed: {error!r}")
+            return Answer(500, judged=False)
+
+    def _judge_request(self, call: Call) -> list[str]:
+        if self.contract is None:
+            return []
+        found = self.contract.of_request(call.method, call.path, call.query, call.body)
+        found = ["the body is not readable"] if call.body == UNREADABLE else found
+        self.violations += [f"{call.method} {call.path}: {each}" for each in found]
+        return found
 
     def _judge_answer(self, call: Call, answer: Answer) -> None:
         if self.contract is not None and answer.judged:

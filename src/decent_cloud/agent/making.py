@@ -278,7 +278,7 @@ class Making:
             w.fail(
                 replace(instance, handle=None),
                 ProvisionFailure.BROKEN,
-                "the machine vanished before it was up"[:MAX_DETAIL],
+                (seen.detail or "the machine vanished before it was up")[:MAX_DETAIL],
             )
             return
         w.wait(instance, min(2_000, max(100, age_ms // 4)))

@@ -26,6 +26,7 @@ from decent_cloud.kernel.clock import SystemClock
 from decent_cloud.kernel.errors import AlreadyExists, Invalid, NotFound
 from decent_cloud.programs import logging
 from decent_cloud.programs.agent_context import DEFAULT_CONFIG, Context, answered
+from decent_cloud.programs.agent_manual import manual, waiting_lines
 from decent_cloud.wire.v1.accounts import ChainView
 from decent_cloud.wire.v1.agents import AgentSelf
 from decent_cloud.wire.v1.statements import StatementWire
@@ -198,7 +199,7 @@ def status(context: Context, ended: bool) -> None:
     keys = load_keys(settings.key_file)
     with contextlib.closing(_existing(settings)) as journal:
         found = read_status(journal, keys.kid, ended_too=ended)
-    context.show(found, _status_text(found))
+    context.show(found, "\n".join([_status_text(found), *waiting_lines(settings)]))
 
 
 def _status_text(found: Status) -> str:
@@ -231,6 +232,9 @@ def completion(shell: str) -> None:
     if found is None:
         raise click.UsageError(f"no completion for {shell}")
     click.echo(found(cli, {}, "dc-agent", "_DC_AGENT_COMPLETE").source())
+
+
+cli.add_command(manual)
 
 
 def _say(text: str) -> None:

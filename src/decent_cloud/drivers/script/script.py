@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from decent_cloud.drivers.contract import Broken, Check, TryLater
-from decent_cloud.drivers.script import process
+from decent_cloud.drivers.parts import program
 from decent_cloud.drivers.script.protocol import (
     EXIT_CODES,
     PROTOCOL,
@@ -63,7 +63,7 @@ class Script:
             **request,
         }
         timeout_s = self._settings.timeouts_s.get(verb, self._settings.timeout_s)
-        done = process.run(
+        done = program.run(
             self._settings.command, self._settings.folder, codec.to_json(asked) + b"\n", timeout_s
         )
         hidden = [*secrets.values(), *_secrets_in(request)]
@@ -85,7 +85,7 @@ class Script:
         return Check("script", True, f"{self.path} can be run")
 
 
-def _read(done: process.Done, hidden: list[str]) -> Answer:
+def _read(done: program.Done, hidden: list[str]) -> Answer:
     """Turn what a program printed, and how it ended, into its answer or an error."""
     said = done.errors.strip().rpartition("\n")[2][:_SHOWN]
     if done.code < 0:

@@ -1,4 +1,4 @@
-"""Runs a program once: JSON on its standard input, a time limit, and no more output than it may have."""
+"""Runs a program of the provider's once: its input from memory, a time limit, and no more output than it may have."""
 
 from __future__ import annotations
 

@@ -170,11 +170,12 @@ class Usecases:
     """Everything that can happen on a platform, one verb a unit of work."""
 
     store: Store = field(default_factory=MemoryStore)
+    mode: ServerMode = ServerMode.DEVELOPMENT
     now_ms: int = START_MS
     ids: RandomIds = field(default_factory=RandomIds)
 
     def __post_init__(self) -> None:
-        self.write(lambda uow: platform.ensure_stamp(uow, ServerMode.DEVELOPMENT, "11" * 32))
+        self.write(lambda uow: platform.ensure_stamp(uow, self.mode, "11" * 32))
 
     def write(self, fn: Callable[[UnitOfWork], T]) -> T:
         return self.store.write(fn)
@@ -232,16 +233,16 @@ class Usecases:
 
     # providers
 
-    def shop(self, *, scope: str = SCOPE) -> Shop:
+    def shop(self, *, scope: str = SCOPE, driver: str = "fake") -> Shop:
         owner = self.account()
         profile = CreateProvider(name="Shop")
         self.write(lambda uow: providers.create_provider(uow, owner.caller, profile, self.now_ms))
-        pool = self.pool(owner)
+        pool = self.pool(owner, driver=driver)
         return Shop(owner, pool, self.agent(owner, pool.id, scope=scope))
 
-    def pool(self, owner: Member, name: str = "main") -> Pool:
+    def pool(self, owner: Member, name: str = "main", driver: str = "fake") -> Pool:
         pool_id = self.ids.new("w", self.now_ms)
-        command = CreatePool(name=name, driver="fake")
+        command = CreatePool(name=name, driver=driver)
         return self.write(
             lambda uow: providers.create_pool(uow, owner.caller, command, self.now_ms, pool_id)
         )

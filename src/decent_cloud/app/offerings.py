@@ -16,11 +16,13 @@ from decent_cloud.domain.catalog.rentable import Hindrance, hindrance
 from decent_cloud.domain.catalog.terms import Promises, check_draft, terms_hash, terms_of
 from decent_cloud.domain.catalog.visibility import visible
 from decent_cloud.domain.identity.chains import statement_text
+from decent_cloud.domain.identity.providers import Pool
 from decent_cloud.domain.keys.offers import verify_offer
 from decent_cloud.kernel.errors import Conflict, Invalid, NotFound
 from decent_cloud.kernel.ids import AccountId, OfferingId, PoolId
+from decent_cloud.kernel.isolation import TRUSTED_ONLY, trusted_only
 from decent_cloud.kernel.paging import Page, PageRequest
-from decent_cloud.kernel.status import OfferingState
+from decent_cloud.kernel.status import OfferingState, ServerMode, Visibility
 from decent_cloud.wire.v1.offerings import OfferingDraft, PublishOffering
 
 
@@ -30,14 +32,29 @@ class OfferMismatch(Conflict):
     code = "offer_mismatch"
 
 
+class NotForStrangers(Conflict):
+    """Machines of this pool are for development and trusted tenants only; share the offering or keep it private."""
+
+    code = "not_for_strangers"
+
+
 @dataclass(frozen=True, slots=True)
 class OfferingDetails:
-    """An offering as someone sees it: `hindrance` is None if an order of theirs would pass now."""
+    """An offering as someone sees it: `hindrance` is None if an order of theirs would pass now.
+
+    `driver` is what the pool's machines are made with.
+    """
 
     offering: Offering
     provider_name: str
+    driver: str
     hindrance: Hindrance | None
     own: bool
+
+    @property
+    def caution(self) -> str:
+        """What a tenant must know before anything else; empty where there is nothing."""
+        return TRUSTED_ONLY if trusted_only(self.driver) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +63,7 @@ class _Seen:
 
     online: dict[tuple[AccountId, PoolId], bool] = field(default_factory=dict)
     names: dict[AccountId, str] = field(default_factory=dict)
+    drivers: dict[PoolId, str] = field(default_factory=dict)
 
 
 def create_offering(
@@ -67,13 +85,15 @@ def change_offering(
     """Replace a draft. What was signed stays on offer only while its public terms stay the same:
     stock, description, settings and visibility may change, anything else needs a new publish.
 
-    Errors: NotFound, Invalid.
+    Errors: NotFound, Invalid, NotForStrangers.
     """
     before = _own(uow, caller, offering_id)
     drafted = _drafted(uow, before.provider, before.id, draft, now_ms)
     after = replace(drafted, reserved=before.reserved, n=before.n, version=before.version)
     if before.offer and drafted.terms == before.terms and drafted.pool == before.pool:
         after = replace(after, state=before.state, offer=before.offer, offer_hash=before.offer_hash)
+    if after.state is OfferingState.PUBLISHED:
+        _check_isolation(uow, own_pool(uow, before.provider, after.pool), after.visibility)
     uow.offerings.save(after)
     return details(uow, replace(after, version=after.version + 1), before.provider, now_ms)
 
@@ -88,7 +108,7 @@ def publish_offering(
     """Put a draft on offer under its provider's signature over the hash of its terms.
 
     The same statement again changes nothing.
-    Errors: any `KeyRefused`, OfferMismatch, NotFound.
+    Errors: any `KeyRefused`, OfferMismatch, NotForStrangers, NotFound.
     """
     before = _own(uow, caller, offering_id)
     statement = from_wire(command.statement)
@@ -96,7 +116,7 @@ def publish_offering(
     if before.state is OfferingState.PUBLISHED and before.offer == text:
         return details(uow, before, before.provider, now_ms)
     offer = verify_offer(statement, load_chain(uow, before.provider))
-    own_pool(uow, before.provider, before.pool)
+    _check_isolation(uow, own_pool(uow, before.provider, before.pool), before.visibility)
     if offer.offering_id != before.id or offer.terms != terms_hash(before.terms):
         raise OfferMismatch(terms=terms_hash(before.terms))
     if offer.version != before.n + 1:
@@ -190,12 +210,23 @@ def _details(
     if offering.provider not in seen.names:
         provider = uow.providers.get(offering.provider)
         seen.names[offering.provider] = provider.name if provider else ""
+    if offering.pool not in seen.drivers:
+        pool = uow.providers.pool(offering.pool)
+        seen.drivers[offering.pool] = pool.driver if pool else ""
     return OfferingDetails(
         offering=offering,
         provider_name=seen.names[offering.provider],
+        driver=seen.drivers[offering.pool],
         hindrance=hindrance(offering, viewer, agent_online=seen.online[place]),
         own=viewer == offering.provider,
     )
+
+
+def _check_isolation(uow: UnitOfWork, pool: Pool, visibility: Visibility) -> None:
+    """Keep strangers off machines that keep their tenants apart too little. Errors: NotForStrangers."""
+    public = visibility is Visibility.PUBLIC
+    if public and trusted_only(pool.driver) and uow.platform.mode() is not ServerMode.DEVELOPMENT:
+        raise NotForStrangers(driver=pool.driver, pool=pool.id)
 
 
 def _own(uow: UnitOfWork, caller: Caller, offering_id: OfferingId) -> Offering:

@@ -11,6 +11,7 @@ from decent_cloud.kernel.ids import AccountId, PoolId
 from decent_cloud.wire.v1.providers import CreatePool, CreateProvider
 
 MAX_POOLS = 100
+AUTO = "auto"  # an agent's setting; a pool says what it comes to, since tenants see it
 
 
 class NotAProvider(Conflict):
@@ -76,9 +77,11 @@ def create_pool(
 ) -> Pool:
     """Add a place where agents of one driver run; `pool_id` is freshly minted.
 
-    Errors: NotAProvider, AlreadyExists for a taken name, Invalid beyond 100 pools.
+    Errors: NotAProvider, AlreadyExists for a taken name, Invalid beyond 100 pools or for `auto`.
     """
     provider = own_provider(uow, caller)
+    if command.driver == AUTO:
+        raise Invalid("name what makes the machines, such as docker or sandbox", field="driver")
     pools = uow.providers.pools(provider.id)
     if any(pool.name == command.name for pool in pools):
         raise AlreadyExists(f"there is a pool named {command.name} already; choose another name")

@@ -16,7 +16,7 @@ def offering_row(found: OfferingView, *, own: bool) -> tuple[str, ...]:
     return (
         found.id,
         found.state.value if own else found.provider_name,
-        found.title,
+        f"{found.title} ({found.caution})" if found.caution else found.title,
         words.amount(found.price_per_hour),
         f"{found.available}/{found.stock}" if own else str(found.available),
         words.cores(found.cpu_milli),
@@ -42,6 +42,7 @@ def show_offering(out: Output, found: OfferingView, updated: str) -> None:
             ("price", f"{words.amount(found.price_per_hour)} per hour"),
             ("hours", f"{found.min_hours} to {found.max_hours}"),
             ("machine", _machine(found)),
+            ("made with", f"{found.driver}: {found.caution}" if found.caution else found.driver),
             ("image", found.image),
             ("where", " ".join(part for part in (found.country, found.region) if part)),
             ("free", f"{found.available} of {found.stock}"),

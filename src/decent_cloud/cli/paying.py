@@ -34,6 +34,8 @@ def agree(session: Session, quote: Quote, hours: int, *, max_price: str, yes: bo
     session.out.say(
         f"{view.title} by {view.provider_name} ({view.provider[:16]}…), offer version {view.n}"
     )
+    if view.caution:
+        session.out.say(f"caution: {view.driver} machines are for {view.caution}")
     session.out.say(f"{hours} h x {quote.price_per_hour} = {total}")
     session.out.ask(f"Rent it for {total}?", yes=yes)
 

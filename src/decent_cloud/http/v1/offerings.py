@@ -185,6 +185,8 @@ def offering_view(found: OfferingDetails) -> OfferingView:
         allowed_accounts=tuple(one.allowed_accounts) if found.own else None,
         reset=promises.reset,
         management_key=promises.management_key,
+        driver=found.driver,
+        caution=found.caution,
     )
 
 

@@ -54,7 +54,7 @@ class PublishOffering(Request, frozen=True):
 
 class OfferingView(Answer, frozen=True):
     """An offering. `terms` is canonical JSON; `offer` signs its hash; `rentable` says if an order
-    would pass now.
+    would pass now; `caution` is what to know first of how well its machines are kept apart.
     """
 
     id: str
@@ -91,6 +91,8 @@ class OfferingView(Answer, frozen=True):
     allowed_accounts: tuple[str, ...] | None = None  # only to the provider
     reset: bool = False  # a new password on request
     management_key: bool = False  # the agent keeps an SSH key of its own in the machine
+    driver: str = ""  # what the pool's machines are made with
+    caution: str = ""
 
 
 class OfferingsPage(Answer, frozen=True):

@@ -19,6 +19,7 @@ _SERVER_ERROR_AFTER_S = 10
 
 Value = str | int | bool
 Query = Mapping[str, Value | Sequence[Value]]
+Upload = tuple[str, bytes, str]  # file name, content, media type
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,7 @@ class RestClient:
         query: Query | None = None,
         body: Mapping[str, Any] | None = None,
         form: Mapping[str, str] | None = None,
+        files: Mapping[str, Upload] | None = None,
         allow: Sequence[int] = (),
     ) -> Answered:
         """Make one call and return the answer if it went well or its status is in `allow`.
@@ -117,7 +119,9 @@ class RestClient:
         """
         self._budget.spend()
         try:
-            response = self._client.request(method, path, params=query, json=body, data=form)
+            response = self._client.request(
+                method, path, params=query, json=body, data=form, files=files
+            )
         except httpx.TransportError as error:
             raise TryLater(
                 f"no answer to {method} {path} ({type(error).__name__})", path=path

@@ -1,0 +1,281 @@
+"""The way to a machine: clone, first-start drive, size, marks, start; each step found again when repeated."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+from decent_cloud.drivers.contract import (
+    AuthFailed,
+    Broken,
+    DriverError,
+    InstanceSpec,
+    NoCapacity,
+    Rejected,
+    TryLater,
+)
+from decent_cloud.drivers.parts.cloud_init import user_data
+from decent_cloud.drivers.proxmox import mapping
+from decent_cloud.drivers.proxmox.api import ProxmoxApi, Record
+from decent_cloud.drivers.proxmox.census import Census
+from decent_cloud.drivers.proxmox.mapping import Machine, Marks
+from decent_cloud.drivers.proxmox.seed import Network, first_start_drive
+from decent_cloud.drivers.proxmox.settings import ProxmoxSettings
+from decent_cloud.drivers.proxmox.tasks import Tasks
+from decent_cloud.drivers.proxmox.unmaking import Unmaking
+from decent_cloud.kernel.clock import Clock
+
+SEED_LIMIT_BYTES = 512 * 1_024
+GIB = 1 << 30
+_DEFINITE = (Rejected, NoCapacity, AuthFailed)
+
+
+class Making:
+    """Makes machines of one platform."""
+
+    def __init__(
+        self,
+        api: ProxmoxApi,
+        tasks: Tasks,
+        census: Census,
+        unmaking: Unmaking,
+        settings: ProxmoxSettings,
+        clock: Clock,
+    ) -> None:
+        self._api = api
+        self._tasks = tasks
+        self._census = census
+        self._unmaking = unmaking
+        self._settings = settings
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._busy: set[str] = set()
+        self._cloning: set[int] = set()  # ids that other threads of this program clone to
+
+    def busy(self, contract: str) -> bool:
+        """Tell whether a machine of this contract is being made by this program."""
+        with self._lock:
+            return contract in self._busy
+
+    def make(self, spec: InstanceSpec) -> tuple[Machine, Marks]:
+        """Return the contract's machine, complete and started; made as far as it is missing.
+
+        Errors: those of `create`. What a refusal leaves half made is removed.
+        """
+        data = user_data(spec, limit_bytes=SEED_LIMIT_BYTES)
+        with self._alone(spec.contract):
+            guests = self._census.take()
+            machine = self._find(spec, guests) or self._clone(spec, guests)
+            config = self._ours(spec, machine)
+            marks = mapping.marks_of(config)
+            if marks.ready:
+                return self._started(machine), marks
+            if machine.lock or config.get("lock"):
+                raise self._locked(machine)
+            try:
+                return self._complete(spec, machine, config, data)
+            except _DEFINITE:
+                with contextlib.suppress(DriverError):
+                    self._unmaking.remove(machine, spec.contract)
+                raise
+
+    @contextlib.contextmanager
+    def _alone(self, contract: str) -> Iterator[None]:
+        with self._lock:
+            if contract in self._busy:
+                raise TryLater("this contract's machine is being made right now", after_s=1)
+            self._busy.add(contract)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy.discard(contract)
+
+    def _find(self, spec: InstanceSpec, guests: dict[int, Machine]) -> Machine | None:
+        """Find the contract's VM: complete ones first; a second, half-made one is removed."""
+        found = sorted(
+            (
+                each
+                for each in guests.values()
+                if each.name == spec.name
+                or mapping.marks_in_tags(each.tags).are(spec.platform, spec.contract)
+            ),
+            key=lambda each: (not mapping.marks_in_tags(each.tags).ready, each.vmid),
+        )
+        for extra in found[1:]:
+            marks = mapping.marks_of(self._ours(spec, extra))
+            if not marks.ready and not extra.lock:
+                self._unmaking.remove(extra, spec.contract)
+        return found[0] if found else None
+
+    def _ours(self, spec: InstanceSpec, machine: Machine) -> Record:
+        """Read the configuration of a VM with our name. Errors: Rejected if it is not ours."""
+        config = self._api.config(machine.node, machine.vmid)
+        if config is None:
+            raise TryLater(f"the VM {machine.vmid} is not to be read yet", after_s=1)
+        if not mapping.marks_of(config).are(spec.platform, spec.contract):
+            raise Rejected(
+                f"the VM {machine.vmid} is called {spec.name} and is not ours", vmid=machine.vmid
+            )
+        return config
+
+    def _locked(self, machine: Machine) -> DriverError:
+        if self._census.clones_run():
+            return TryLater(f"the VM {machine.vmid} is being cloned", after_s=3)
+        fresh = self._api.config(machine.node, machine.vmid)
+        if fresh is None or not fresh.get("lock"):
+            return TryLater(f"the VM {machine.vmid} was locked a moment ago", after_s=1)
+        return Broken(
+            f"the VM {machine.vmid} is locked ({fresh['lock']}) by a task that no longer runs; on the "
+            f"node: qm unlock {machine.vmid} && qm destroy {machine.vmid}",
+            vmid=machine.vmid,
+        )
+
+    # --- clone ---
+
+    def _clone(self, spec: InstanceSpec, guests: dict[int, Machine]) -> Machine:
+        template = self._template(spec, guests)
+        self._room(spec)
+        self._no_nameless(guests)
+        for vmid in mapping.ids_for(spec.contract, self._settings):
+            if vmid in guests or vmid in self._cloning:
+                continue
+            made = self._clone_to(spec, template, vmid)
+            if made is not None:
+                return made
+            # Somebody has it: perhaps an earlier call of our own whose answer was lost.
+            guests = self._census.take()
+            found = self._find(spec, guests)
+            if found is not None:
+                return found
+            self._no_nameless(guests)
+        raise NoCapacity(
+            f"all ids from {self._settings.first_vmid} to {self._settings.last_vmid} are taken"
+        )
+
+    def _clone_to(self, spec: InstanceSpec, template: Machine, vmid: int) -> Machine | None:
+        settings = self._settings
+        form: dict[str, str | int | bool] = {
+            "newid": vmid,
+            "name": spec.name,
+            "description": mapping.notes(spec, self._clock.now_ms()),
+            "full": settings.full,
+        }
+        if settings.full:
+            form["storage"] = settings.storage
+        if settings.pool:
+            form["pool"] = settings.pool
+        if template.node != settings.node:
+            form["target"] = settings.node
+        with self._lock:
+            self._cloning.add(vmid)
+        try:
+            upid = self._api.clone(template.node, template.vmid, form)
+            if upid is None:
+                return None
+            if not self._tasks.finish(upid, settings.clone_wait_s):
+                raise TryLater(f"the clone to VM {vmid} is under way", after_s=5, vmid=vmid)
+        finally:
+            with self._lock:
+                self._cloning.discard(vmid)
+        return Machine(vmid, settings.node, spec.name, "", "stopped", "", template=False)
+
+    def _template(self, spec: InstanceSpec, guests: dict[int, Machine]) -> Machine:
+        vmid = self._settings.images.get(spec.image)
+        if vmid is None:
+            known = ", ".join(sorted(self._settings.images))
+            raise Rejected(f"the image {spec.image!r} is not in the settings; known: {known}")
+        template = guests.get(vmid)
+        if template is None:
+            raise Rejected(f"the template of {spec.image!r}, VM {vmid}, is gone", vmid=vmid)
+        if not template.template:
+            raise Rejected(f"the VM {vmid} for {spec.image!r} is no template", vmid=vmid)
+        return template
+
+    def _room(self, spec: InstanceSpec) -> None:
+        name = self._settings.storage
+        storage = self._api.storage(self._settings.node, name)
+        if storage is None or not int(storage.get("active") or 0):
+            raise TryLater(f"the storage {name} is not active on the node", after_s=30)
+        if int(storage.get("avail") or 0) < spec.disk_gib * GIB:
+            free_gib = int(storage.get("avail") or 0) // GIB
+            raise NoCapacity(
+                f"the storage {name} has {free_gib} GiB free and the machine takes {spec.disk_gib}"
+            )
+
+    def _no_nameless(self, guests: dict[int, Machine]) -> None:
+        """Wait for clones that show no name yet: one may be ours, from a call whose answer was lost."""
+        with self._lock:
+            cloning = frozenset(self._cloning)
+        nameless = [
+            each.vmid
+            for each in guests.values()
+            if self._settings.owns(each.vmid) and not each.name and each.vmid not in cloning
+        ]
+        if nameless and self._census.clones_run():
+            raise TryLater(f"a clone to VM {nameless[0]} shows no name yet", after_s=3)
+
+    # --- complete and start ---
+
+    def _complete(
+        self, spec: InstanceSpec, machine: Machine, config: Record, data: str
+    ) -> tuple[Machine, Marks]:
+        disk, size_gib = mapping.boot_disk(config)
+        if not disk:
+            raise Rejected(f"the template of {spec.image!r} has no boot disk of a known size")
+        if size_gib > spec.disk_gib:
+            raise Rejected(
+                f"the template of {spec.image!r} has a disk of {size_gib} GiB, more than {spec.disk_gib}"
+            )
+        if size_gib < spec.disk_gib:
+            upid = self._api.resize(machine.node, machine.vmid, disk, spec.disk_gib)
+            self._done(upid, "the disk is being resized")
+        seed = self._upload(spec, machine, data)
+        fresh = self._ours(spec, machine)
+        if mapping.marks_of(fresh).ready:
+            raise TryLater("another agent completed this machine just now", after_s=1)
+        marks = Marks(
+            platform=mapping.mark(spec.platform),
+            contract=mapping.mark(spec.contract),
+            attempt=mapping.mark(spec.attempt),
+            made_at_ms=mapping.marks_of(fresh).made_at_ms or self._clock.now_ms(),
+            ready=True,
+        )
+        form = mapping.config_form(spec, fresh, seed=seed, marks=marks, settings=self._settings)
+        self._api.configure(machine.node, machine.vmid, form)
+        return self._started(machine), marks
+
+    def _upload(self, spec: InstanceSpec, machine: Machine, data: str) -> str:
+        """Put the first-start drive on its storage, over what an earlier try may have left."""
+        settings, node = self._settings, machine.node
+        storage, mac = settings.seed_storage, mapping.mac_of(spec.contract)
+        address = settings.address_of(machine.vmid)
+        network = Network(mac, address, settings.prefix, settings.gateway, settings.dns)
+        image = first_start_drive(
+            data,
+            instance=f"{spec.contract}-{spec.attempt}",
+            hostname=spec.hostname,
+            network=network,
+        )
+        name = mapping.seed_name(spec.platform, spec.contract, spec.attempt)
+        volume = f"{storage}:iso/{name}"
+        if volume in self._api.images(node, storage, "iso"):
+            self._done(self._api.remove_volume(node, storage, volume), "a drive is being removed")
+        upid = self._api.upload_iso(node, storage, name, image)
+        self._done(upid, "the first-start drive is on its way")
+        return volume
+
+    def _started(self, machine: Machine) -> Machine:
+        status = self._api.status(machine.node, machine.vmid)
+        if status is None:
+            raise TryLater(f"the VM {machine.vmid} went away just now", after_s=1)
+        if status.get("status") != "running":
+            upid = self._api.power(machine.node, machine.vmid, "start")
+            self._done(upid, "the machine is being started")
+        return replace(machine, status="running")
+
+    def _done(self, upid: str, still: str) -> None:
+        if not self._tasks.finish(upid, self._settings.task_wait_s):
+            raise TryLater(still, after_s=3)

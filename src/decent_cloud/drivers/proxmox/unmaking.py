@@ -1,0 +1,53 @@
+"""The way back: stop, remove the first-start drive, remove the VM; the VM last, so that it marks the rest."""
+
+from __future__ import annotations
+
+from decent_cloud.drivers.contract import Rejected
+from decent_cloud.drivers.proxmox import mapping
+from decent_cloud.drivers.proxmox.api import ProxmoxApi
+from decent_cloud.drivers.proxmox.mapping import Machine
+from decent_cloud.drivers.proxmox.settings import ProxmoxSettings
+from decent_cloud.drivers.proxmox.tasks import Tasks
+
+
+class Unmaking:
+    """Removes machines of one platform, after looking once more whose they are."""
+
+    def __init__(
+        self, api: ProxmoxApi, tasks: Tasks, settings: ProxmoxSettings, platform: str
+    ) -> None:
+        self._api = api
+        self._tasks = tasks
+        self._settings = settings
+        self._platform = platform
+
+    def remove(self, machine: Machine, contract: str) -> bool:
+        """Remove a contract's VM and what belongs to it; True once Proxmox says that it is gone.
+
+        Errors: Rejected if it is not this contract's; TryLater while it is locked.
+        """
+        config = self._api.config(machine.node, machine.vmid)
+        if config is None:
+            self.remove_seeds(machine.node, contract)
+            return True
+        if not mapping.marks_of(config).are(self._platform, contract):
+            raise Rejected(f"the VM {machine.vmid} is not this contract's", vmid=machine.vmid)
+        status = self._api.status(machine.node, machine.vmid) or {}
+        if status.get("status") == "running":
+            upid = self._api.power(machine.node, machine.vmid, "stop")
+            if not self._tasks.finish(upid, self._settings.task_wait_s):
+                return False
+        self.remove_seeds(machine.node, contract)
+        upid_ = self._api.delete(machine.node, machine.vmid)
+        if upid_ is not None and not self._tasks.finish(upid_, self._settings.task_wait_s):
+            return False
+        return self._api.config(machine.node, machine.vmid) is None
+
+    def remove_seeds(self, node: str, contract: str) -> None:
+        """Remove the first-start drives of a contract."""
+        storage = self._settings.seed_storage
+        prefix = f"{storage}:iso/{mapping.seed_prefix(self._platform, contract)}"
+        for volume in self._api.images(node, storage, "iso"):
+            if volume.startswith(prefix):
+                upid = self._api.remove_volume(node, storage, volume)
+                self._tasks.finish(upid, self._settings.task_wait_s)

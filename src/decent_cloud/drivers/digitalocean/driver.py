@@ -97,7 +97,7 @@ class DigitalOceanDriver:
         with self._gate.making(spec.contract):
             found = self._find(spec)
             if found:
-                return self._observe_first(found)
+                return self._adopted(found)
             data = user_data(spec, limit_bytes=DIGITALOCEAN_LIMIT_BYTES)
             choice = self._catalogue().choose(_plan_of(spec), self._settings)
             self._known_scope()
@@ -134,11 +134,13 @@ class DigitalOceanDriver:
         """
         droplet = self._ours(handle, contract)
         if droplet is not None:
-            number = str(droplet["id"])
             if droplet["locked"] and droplet["status"] != "new":
-                return self._busy(droplet)
-            self._api.delete(number)
-            droplet = self._api.droplet(number)
+                seen = self._observe(droplet)
+                if seen.state is Observed.DELETING:
+                    return seen
+                raise TryLater(f"the droplet {droplet['id']} is locked by another action")
+            self._api.delete(str(droplet["id"]))
+            droplet = self._api.droplet(str(droplet["id"]))
         if droplet is None:
             return self._gone(handle, contract)
         return replace(self._observe(droplet), state=Observed.DELETING)
@@ -151,8 +153,7 @@ class DigitalOceanDriver:
             for each in self._api.tagged(tag)
             if mapping.is_ours(each, self._platform, contract or "")
         ]
-        scope = self._known_scope() if found else ""
-        return tuple(mapping.observe(each, scope) for each in mapping.oldest_first(found))
+        return tuple(self._observe(each) for each in mapping.oldest_first(found))
 
     def stop(self, handle: Handle, contract: ContractId) -> Observation:
         """Shut the droplet down; cut its power if a shutdown has ended and it still runs.
@@ -244,29 +245,37 @@ class DigitalOceanDriver:
                 sold_out = error
         raise sold_out or NoCapacity("no region to order in")
 
-    def _observe_first(self, found: list[Record]) -> Observation:
+    def _adopted(self, found: list[Record]) -> Observation:
+        """Take the oldest of the contract's droplets; one that goes or never came up is not taken."""
         first, *others = mapping.oldest_first(found)
         seen = self._observe(first)
+        if seen.state is Observed.DELETING:
+            raise TryLater(f"the droplet {first['id']} is still being removed")
+        if first["status"] == "new" and self._failed(first):
+            self._api.delete(str(first["id"]))
+            raise TryLater(f"the making of the droplet {first['id']} failed; it is removed first")
         if not others:
             return seen
         more = ", ".join(str(each["id"]) for each in others)
         return replace(seen, detail=f"this contract has more than one droplet: also {more}")
 
     def _observe(self, droplet: Record) -> Observation:
+        """Read a droplet; its actions too where it is locked, or takes long to come up."""
         seen = mapping.observe(droplet, self._known_scope())
-        age_ms = self._clock.now_ms() - seen.created_at_ms
-        if seen.state is Observed.CREATING and age_ms > _SLOW_START_MS:
+        if droplet["status"] == "new":
+            slow = self._clock.now_ms() - seen.created_at_ms > _SLOW_START_MS
+            failed = self._failed(droplet) if slow else ""
+            return replace(seen, detail=failed) if failed else seen
+        if droplet["locked"]:
             last = self._api.last_action(str(droplet["id"])) or {}
-            if last.get("status") == "errored":
-                return replace(seen, detail=f"{last['type']} failed at DigitalOcean")
+            if last.get("type") == "destroy" and last.get("status") == _UNDER_WAY:
+                return replace(seen, state=Observed.DELETING)
         return seen
 
-    def _busy(self, droplet: Record) -> Observation:
-        """Say that it is being deleted; TryLater if something else keeps it locked."""
+    def _failed(self, droplet: Record) -> str:
+        """Say what went wrong with a droplet's last action, empty if nothing."""
         last = self._api.last_action(str(droplet["id"])) or {}
-        if last.get("type") == "destroy" and last.get("status") == _UNDER_WAY:
-            return replace(self._observe(droplet), state=Observed.DELETING)
-        raise TryLater(f"the droplet {droplet['id']} is locked by {last.get('type', 'an action')}")
+        return f"{last['type']} failed at DigitalOcean" if last.get("status") == "errored" else ""
 
     def _gone(self, handle: Handle, contract: ContractId) -> Observation:
         """Say ABSENT, if the list by tag says so as well; with the fingerprint of who says it."""

@@ -7,11 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Self
 
 from decent_cloud.drivers.contract import (
-    AuthFailed,
     Broken,
     Check,
     Description,
@@ -31,6 +29,7 @@ from decent_cloud.drivers.hetzner.api import HetznerApi, Record, failure
 from decent_cloud.drivers.hetzner.catalogue import Catalogue, Choice
 from decent_cloud.drivers.hetzner.settings import HetznerSettings, read_settings
 from decent_cloud.drivers.parts.cloud_init import HETZNER_LIMIT_BYTES, user_data
+from decent_cloud.drivers.parts.token_file import read_token
 from decent_cloud.kernel.clock import MINUTE_MS, Clock, SystemClock
 from decent_cloud.kernel.ids import ContractId
 from decent_cloud.kernel.status import Observed
@@ -210,7 +209,7 @@ class HetznerDriver:
     def _api(self) -> HetznerApi:
         with self._lock:
             if self._opened is None:
-                token = _read_token(self._settings.token_file)
+                token = read_token(self._settings.token_file)
                 self._opened = HetznerApi(
                     self._settings.api, token, self._settings.timeout_s, self._clock, self._pause
                 )
@@ -306,13 +305,3 @@ class HetznerDriver:
 
 def _plan_of(spec: InstanceSpec) -> Plan:
     return Plan(spec.image, spec.cpu_milli, spec.memory_mib, spec.disk_gib, spec.settings)
-
-
-def _read_token(path: str) -> Secret:
-    try:
-        token = Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise AuthFailed(f"the token file {path} cannot be read: {type(error).__name__}") from error
-    if not token or not token.isascii():
-        raise AuthFailed(f"the token file {path} holds no token")
-    return Secret(token)

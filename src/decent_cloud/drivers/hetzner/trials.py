@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from decent_cloud.drivers.contract import (
     Check,
@@ -18,8 +17,8 @@ from decent_cloud.drivers.hetzner import mapping
 from decent_cloud.drivers.hetzner.api import PERMISSION, HetznerApi
 from decent_cloud.drivers.hetzner.catalogue import Catalogue
 from decent_cloud.drivers.hetzner.settings import HetznerSettings
+from decent_cloud.drivers.parts.token_file import check_token_file
 
-_OTHERS_MAY_READ = 0o007
 _NEW_TOKEN = "make a token with Read & Write in the console, Security, API tokens"  # noqa: S105 - a sentence
 _SETTINGS = "correct the driver's settings"
 
@@ -31,7 +30,7 @@ def run(
     settings: HetznerSettings,
 ) -> Probe:
     """Try token, permission and catalogue; what fails is a check, never an error."""
-    checks = [_token_file(settings.token_file)]
+    checks = [check_token_file(settings.token_file, _NEW_TOKEN)]
     seen = ""
     try:
         seen = scope()
@@ -70,17 +69,6 @@ def plan_check(plan: Plan, catalogue: Catalogue, settings: HetznerSettings) -> C
     places = ", ".join(choice.locations)
     detail = f"{choice.server_type} ({choice.architecture}) from {choice.image} in {places}"
     return Check("plan", True, detail)
-
-
-def _token_file(path: str) -> Check:
-    try:
-        mode = Path(path).stat().st_mode
-    except OSError as error:
-        detail = f"{path}: {type(error).__name__}"
-        return Check("token file", False, detail, f"{_NEW_TOKEN}, and write it into {path}")
-    if mode & _OTHERS_MAY_READ:
-        return Check("token file", False, f"{path} is open to others", f"chmod 600 {path}")
-    return Check("token file", True, path)
 
 
 def _catalogue_checks(catalogue: Catalogue, settings: HetznerSettings) -> Iterator[Check]:

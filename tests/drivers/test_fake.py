@@ -25,6 +25,7 @@ from decent_cloud.drivers.contract import (
     NoCapacity,
     Observation,
     Rejected,
+    Secret,
     TryLater,
 )
 from decent_cloud.drivers.fake.backend import FakeBackend
@@ -44,18 +45,19 @@ _FAULTS = {
     Mishap.SOLD_OUT: Fault.NO_CAPACITY,
 }
 _READS = (Mishap.UNAVAILABLE, Mishap.DENIED, Mishap.GARBLED)
+_VERBS = {Act.LIST: Verb.LIST, Act.RESET: Verb.RESET}
 SLOW_MS = 100
 
 
 class FakeRig(Rig):
     platform = PLATFORM
     image = "any"
-    powers = frozenset(Power) - {Power.PASSWORD, Power.IMAGE_LIST}
+    powers = frozenset(Power) - {Power.IMAGE_LIST}
     faults = (
         every((Act.CREATE,), (*_FAULTS, Mishap.SLOW))
         | every((Act.INSPECT, Act.LIST), _READS)
         | every((Act.DESTROY,), (Mishap.LOST, Mishap.UNAVAILABLE, Mishap.DENIED, Mishap.SLOW))
-        | every((Act.STOP,), (Mishap.LOST, Mishap.UNAVAILABLE))
+        | every((Act.STOP, Act.RESET), (Mishap.LOST, Mishap.UNAVAILABLE))
     )
 
     def __init__(self, path: Path) -> None:
@@ -77,8 +79,7 @@ class FakeRig(Rig):
 
     def inject(self, act: Act, fault: Mishap) -> None:
         if fault is not Mishap.SLOW:
-            verb = Verb.LIST if act is Act.LIST else Verb(act.value)
-            self.backend.fail_next(verb, _FAULTS[fault])
+            self.backend.fail_next(_VERBS.get(act) or Verb(act.value), _FAULTS[fault])
         elif act is Act.CREATE:
             self.backend.change(boot_ms=SLOW_MS)
         else:
@@ -86,6 +87,12 @@ class FakeRig(Rig):
 
     def add_foreign(self, name: str) -> None:
         self.backend.add_foreign(name)
+
+    def takes_password(self, seen: Observation, user: str, password: Secret) -> bool:
+        handle = handle_of(seen)
+        return user == "root" and self.backend.takes_password(
+            int(handle.data["id"]), password.reveal()
+        )
 
     def has_foreign(self, name: str) -> bool:
         return any(each.name == name and not each.platform for each in self.backend.machines())

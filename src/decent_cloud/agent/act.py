@@ -15,6 +15,7 @@ from decent_cloud.agent.lease import LEASE_LOST
 from decent_cloud.agent.making import Making
 from decent_cloud.agent.plan import next_step
 from decent_cloud.agent.records import Change, Instance, Report, Stage
+from decent_cloud.agent.resetting import Resetting
 from decent_cloud.agent.situation import Do, Rest, Situation, Step
 from decent_cloud.agent.work import Work
 from decent_cloud.client.errors import ApiProblem
@@ -41,6 +42,7 @@ class Actor:
         self._adopting = Adopting(work)
         self._making = Making(work, self._adopting)
         self._ending = Ending(work, self._making, self._adopting)
+        self._resetting = Resetting(work)
         self._paused_ms: dict[ContractId, int] = {}  # while the journal cannot be written
         self._steps: dict[Do, Callable[[ContractId], None]] = {
             Do.SEND_REPORTS: self._send_reports,
@@ -55,6 +57,7 @@ class Actor:
             Do.START: self._ending.start,
             Do.STOP: self._ending.stop,
             Do.TELL_HEALTH: self._ending.tell_health,
+            Do.RESET: self._resetting.step,
             Do.RECLAIM: self._ending.reclaim,
             Do.DESTROY: self._ending.destroy,
             Do.CONFIRM_GONE: self._ending.confirm_gone,
@@ -103,6 +106,7 @@ class Actor:
         _log.debug("step", contract=contract, do=step.do.value, why=step.why)
         if step.do is Do.BEGIN_DESTROY:
             _log.info("destroying", contract=contract, why=step.why)
+            self._resetting.forget(contract)
             self._ending.begin_destroy(contract, step)
         else:
             self._steps[step.do](contract)

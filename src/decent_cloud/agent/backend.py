@@ -14,13 +14,16 @@ from decent_cloud.agent.records import Alarm, Instance
 from decent_cloud.agent.situation import Sight
 from decent_cloud.drivers.contract import (
     Broken,
+    CanResetPassword,
     CanStop,
+    CanTryPassword,
     Driver,
     DriverError,
     Handle,
     InstanceSpec,
     Observation,
     Rejected,
+    Secret,
 )
 from decent_cloud.kernel import codec
 from decent_cloud.kernel.clock import Clock
@@ -154,6 +157,24 @@ class Backend:
         seen = self._noted(lambda: self._switch().start(handle, contract), contract)
         self._on_step(steps.START_MACHINE_ANSWERED)
         return seen
+
+    def reset_password(
+        self, handle: Handle, contract: ContractId, user: str, password: Secret
+    ) -> Secret:
+        """Set a password inside a machine; return the one that works. Rejected where the driver cannot."""
+        driver = self.driver
+        if not isinstance(driver, CanResetPassword):
+            raise Rejected(f"the driver {self.description.name} cannot set passwords")
+        return self._guarded(lambda: driver.reset_password(handle, contract, user, password))
+
+    def try_password(
+        self, handle: Handle, contract: ContractId, user: str, password: Secret
+    ) -> bool:
+        """Ask the backend whether a password opens a machine. Rejected where the driver cannot tell."""
+        driver = self.driver
+        if not isinstance(driver, CanTryPassword):
+            raise Rejected(f"the driver {self.description.name} cannot try passwords")
+        return self._guarded(lambda: driver.try_password(handle, contract, user, password))
 
     def note(self, seen: Observation) -> None:
         """Remember what a read said."""

@@ -200,5 +200,6 @@ def _want(view: AssignmentView, now_ms: int) -> Want:
         renews=view.renews,
         suspended=view.suspended,
         next_n=view.next_n,
+        reset=view.reset,
         seen_at_ms=now_ms,
     )

@@ -11,6 +11,7 @@ from decent_cloud.agent import steps
 from decent_cloud.agent.adopting import Adopting
 from decent_cloud.agent.backend import alive, handle_text
 from decent_cloud.agent.journal import AlreadyFulfilled, NoFreePort
+from decent_cloud.agent.management import own_key
 from decent_cloud.agent.orders import OrderRefused, Wanted
 from decent_cloud.agent.records import Attempt, Change, Instance, Stage
 from decent_cloud.agent.seal import SSH_PORT, Door, Prepared, new_secrets, seal
@@ -315,4 +316,5 @@ def _spec(w: Work, instance: Instance, assignment: AssignmentView, made: Prepare
         user=made.door.user,
         ssh_port=instance.port,
         settings=dict(terms.settings),
+        management_key=own_key(w.settings.data_dir) if terms.management_key else None,
     )

@@ -94,6 +94,8 @@ class Orders:
         for name in _BINDING:
             if signed.get(name) != getattr(terms, name):
                 raise OrderRefused(f"the contract's {name} is not what the offer said")
+        if terms.management_key and signed.get("management_key") != "yes":
+            raise OrderRefused("the offer allows no management key in the machine")
 
     def _load_offer(self, order: Order) -> dict[str, canonical.Json] | None:
         try:
@@ -118,6 +120,13 @@ class Orders:
         with self._lock:
             self._offers[order.offer_digest] = terms
         return terms
+
+    def chain(self, account: AccountId) -> ChainState:
+        """Return a tenant's verified chain, to seal to its newest generation.
+
+        Errors: any `KeyRefused`; whatever the platform's answers raise.
+        """
+        return self._chain(account)
 
     def _chain(self, account: AccountId) -> ChainState:
         """Load and verify a chain; refuse one that contradicts what was seen before."""

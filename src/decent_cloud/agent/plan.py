@@ -89,6 +89,7 @@ _URGENCY = {
     Do.CREATE: 1,
     Do.LOOK_UP: 1,
     Do.INSPECT: 1,
+    Do.RESET: 1,
     Do.START: 2,
 }
 
@@ -181,7 +182,15 @@ def _bound(s: Situation, i: Instance) -> Step | Rest:
         return _vanished(s, i)
     if seen is Observed.STOPPED and s.us.can_stop:
         return Step(Do.START, "wanted running, seen stopped")
+    if _reset_due(s, i):
+        return Step(Do.RESET)
     return _health(s, i)
+
+
+def _reset_due(s: Situation, i: Instance) -> bool:
+    """A new password is asked for, or one is on its way."""
+    asked = s.want.reset if s.want else ""
+    return i.reset is not None or asked not in {"", i.reset_done}
 
 
 def _vanished(s: Situation, i: Instance) -> Step | Rest:

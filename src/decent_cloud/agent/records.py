@@ -40,6 +40,37 @@ MAY_EXIST = frozenset(
 )
 
 
+class ResetPhase(StrEnum):
+    """How far a new password is; each step is journalled before the next begins."""
+
+    CLAIMED = "claimed"  # ours to do
+    SEALED = "sealed"  # a secret was made and sealed; nothing was called
+    CALLED = "called"  # the backend was called; which secret works is not known
+    APPLIED = "applied"  # the sealed one works, the backend says; the platform has not got it
+    TOLD = "told"  # the platform has it; no login was tried
+    VERIFIED = "verified"  # a login worked; the platform does not know that
+    FAILED = "failed"  # given up; the platform does not know that
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """A new password on its way: its sealed form, never the secret itself.
+
+    `unsure` from the backend's call on until the platform has the secret that works: then the work must
+    go on, whatever became of the request.
+    """
+
+    id: str
+    phase: ResetPhase
+    n: int = 0  # number of the sealed credential
+    candidate: str = field(default="", repr=False)  # its JSON
+    rounds: int = 1
+    refusals: int = 0
+    unsure: bool = False
+    failure: str = ""  # a ResetFailure
+    detail: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Want:
     """The platform's last trusted word about a contract; `named` says if its newest view has it."""
@@ -59,6 +90,7 @@ class Want:
     suspended: bool
     next_n: int
     named: bool = True
+    reset: str = ""  # id of the password reset that is open
     seen_at_ms: int = 0
 
 
@@ -88,6 +120,8 @@ class Instance:
     lost: bool = False  # another agent has the work: only what our own attempts made is ours
     absent_since_ms: int = 0
     health: Observed = Observed.UNKNOWN  # last told to the platform
+    reset: Reset | None = None
+    reset_done: str = ""  # id of the last reset that ended here
     tries: int = 0
     next_try_ms: int = 0
     retry_for: str = ""

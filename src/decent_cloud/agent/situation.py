@@ -38,6 +38,7 @@ class Do(StrEnum):
     START = "start"
     STOP = "stop"
     TELL_HEALTH = "tell_health"
+    RESET = "reset"
     RECLAIM = "reclaim"
     BEGIN_DESTROY = "begin_destroy"
     DESTROY = "destroy"

@@ -39,6 +39,24 @@ START_CALLED = "start_machine.called"
 START_MACHINE_ANSWERED = "start_machine.answered"
 QUARANTINE_JOURNALLED = "quarantine.journalled"
 
+RESET_CLAIM_ASKED = "reset_claim.asked"
+RESET_CLAIM_ANSWERED = "reset_claim.answered"
+RESET_CLAIM_JOURNALLED = "reset_claim.journalled"
+RESET_SEALED_JOURNALLED = "reset_sealed.journalled"
+RESET_CALL_JOURNALLED = "reset_call.journalled"  # that the call is about to be made
+RESET_CALLED = "reset.called"
+RESET_ANSWERED = "reset.answered"
+RESET_APPLIED_JOURNALLED = "reset_applied.journalled"
+RESET_APPLIED_SENT = "reset_applied.sent"
+RESET_APPLIED_ANSWERED = "reset_applied.answered"
+RESET_APPLIED_ACKNOWLEDGED = "reset_applied.acknowledged"
+LOGIN_CALLED = "login.called"
+LOGIN_ANSWERED = "login.answered"
+LOGIN_JOURNALLED = "login.journalled"
+RESET_END_SENT = "reset_end.sent"  # that it is verified, or failed
+RESET_END_ANSWERED = "reset_end.answered"
+RESET_END_ACKNOWLEDGED = "reset_end.acknowledged"
+
 OnStep = Callable[[str], None]
 
 # A contract's life from order to end passes these in this order (waiting and retries aside).
@@ -75,9 +93,29 @@ DESTROY_PATH = (
     REPORT_ANSWERED,
     REPORT_ACKNOWLEDGED,
 )
+RESET_PATH = (
+    RESET_CLAIM_ASKED,
+    RESET_CLAIM_ANSWERED,
+    RESET_CLAIM_JOURNALLED,
+    RESET_SEALED_JOURNALLED,
+    RESET_CALL_JOURNALLED,
+    RESET_CALLED,
+    RESET_ANSWERED,
+    RESET_APPLIED_JOURNALLED,
+    RESET_APPLIED_SENT,
+    RESET_APPLIED_ANSWERED,
+    RESET_APPLIED_ACKNOWLEDGED,
+    LOGIN_CALLED,
+    LOGIN_ANSWERED,
+    LOGIN_JOURNALLED,
+    RESET_END_SENT,
+    RESET_END_ANSWERED,
+    RESET_END_ACKNOWLEDGED,
+)
 STEPS = (
     *CREATE_PATH,
     *DESTROY_PATH[:4],
+    *RESET_PATH,
     STOP_CALLED,
     STOP_ANSWERED,
     START_CALLED,

@@ -18,6 +18,7 @@ from decent_cloud.wire.v1.assignments import (
 )
 from decent_cloud.wire.v1.offerings import OfferingView
 from decent_cloud.wire.v1.providers import JoinPairing, OpenPairing, PairingView
+from decent_cloud.wire.v1.resets import PasswordReport, ResetsView, ResetView
 
 
 class AgentApi:
@@ -77,6 +78,17 @@ class AgentApi:
         """Say how provisioning went or that the machine is gone."""
         path = f"/provider/rental-requests/{contract}/provisioning"
         return self._transport.write("PUT", path, ReportAnswer, body, key=key)
+
+    def resets(self, contract: ContractId) -> ResetsView:
+        """Return a contract's password resets, oldest first."""
+        return self._transport.get(f"/contracts/{contract}/resets", ResetsView)
+
+    def report_password(
+        self, contract: ContractId, body: PasswordReport, key: str = ""
+    ) -> ResetView:
+        """Claim a password reset or begin one, send the sealed credential, or say how it ended."""
+        path = f"/provider/rental-requests/{contract}/password"
+        return self._transport.write("PUT", path, ResetView, body, key=key)
 
     def health(self, contract: ContractId, body: HealthReport, key: str = "") -> ReportAnswer:
         """Say what the last read of the backend showed."""

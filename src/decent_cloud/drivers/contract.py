@@ -307,6 +307,20 @@ class CanResetPassword(Protocol):
 
 
 @runtime_checkable
+class CanTryPassword(Protocol):
+    """A backend that can tell whether a password opens a machine; else the agent tries a login over SSH."""
+
+    def try_password(
+        self, handle: Handle, contract: ContractId, user: str, password: Secret
+    ) -> bool:
+        """Tell whether the machine lets this user in with this password.
+
+        Errors: Rejected (gone, or not ours), AuthFailed, TryLater, Broken.
+        """
+        ...
+
+
+@runtime_checkable
 class CanMeter(Protocol):
     """A backend that counts a machine's traffic."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import secrets
 import sqlite3
 from collections.abc import Iterator
@@ -162,6 +163,12 @@ class FakeBackend:
             )
             return tuple(Call(Verb(row[0]), row[1], row[2]) for row in rows)
 
+    def takes_password(self, machine_id: int, password: str) -> bool:
+        """Tell whether a machine lets somebody in with this password."""
+        with self.transaction() as db:
+            found = read_machines(db, "id = ? AND deleted_at_ms IS NULL", (machine_id,))
+        return bool(found) and fits(password, found[0].password_hash)
+
     def host_key_at(self, host: str, port: int) -> str | None:
         """Return the host key that an SSH client would see there now; None where nobody answers."""
         now = self.clock.now_ms()
@@ -173,6 +180,18 @@ class FakeBackend:
         if script.dark or not ready:
             return None
         return script.foreign_host_key or ready[0].host_key
+
+
+def hashed(password: str) -> str:
+    """Return a password as the fake cloud keeps it: salted and hashed."""
+    salt = secrets.token_hex(8)
+    return f"{salt}${hashlib.sha256((salt + password).encode()).hexdigest()}"
+
+
+def fits(password: str, kept: str) -> bool:
+    """Tell whether it is the password behind a kept hash."""
+    salt, _, digest = kept.partition("$")
+    return bool(digest) and hashlib.sha256((salt + password).encode()).hexdigest() == digest
 
 
 def read_script(db: sqlite3.Connection) -> Script:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
@@ -25,11 +23,14 @@ from decent_cloud.drivers.contract import (
     Observation,
     Probe,
     Rejected,
+    Secret,
     TryLater,
 )
 from decent_cloud.drivers.fake.backend import (
     FakeBackend,
     Machine,
+    fits,
+    hashed,
     read_machines,
     read_scope,
     read_script,
@@ -57,7 +58,7 @@ class FakeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class FakeDriver:
-    """The contract over a `FakeBackend`; also keeps `CanStop`."""
+    """The contract over a `FakeBackend`; also keeps `CanStop`, `CanResetPassword` and `CanTryPassword`."""
 
     def __init__(self, backend: FakeBackend, platform: str, settings: FakeSettings) -> None:
         self._backend = backend
@@ -149,6 +150,32 @@ class FakeDriver:
             Verb.START, contract, lambda db, script: self._switch(db, script, handle, contract, 0)
         )
 
+    def reset_password(
+        self, handle: Handle, contract: ContractId, user: str, password: Secret
+    ) -> Secret:
+        """Let root in with this password and with no older one."""
+        if user != "root":
+            raise Rejected("the machines of the fake cloud know root only")
+
+        def change(db: sqlite3.Connection, script: Script) -> Secret:
+            found = self._running(db, script, handle, contract)
+            row = (hashed(password.reveal()), found.id)
+            db.execute("UPDATE instances SET password_hash = ? WHERE id = ?", row)
+            return password
+
+        return self._call(Verb.RESET, contract, change)
+
+    def try_password(
+        self, handle: Handle, contract: ContractId, user: str, password: Secret
+    ) -> bool:
+        """Tell whether root would be let in."""
+
+        def look(db: sqlite3.Connection, script: Script) -> bool:
+            found = self._running(db, script, handle, contract)
+            return user == "root" and fits(password.reveal(), found.password_hash)
+
+        return self._call(Verb.LOGIN, contract, look)
+
     def close(self) -> None:
         """Nothing is held open."""
 
@@ -202,8 +229,6 @@ class FakeDriver:
         return self._observe(db, script, self._insert(db, spec))
 
     def _insert(self, db: sqlite3.Connection, spec: InstanceSpec) -> Machine:
-        salt = secrets.token_hex(8)
-        hashed = hashlib.sha256((salt + spec.password.reveal()).encode()).hexdigest()
         cursor = db.execute(
             "INSERT INTO instances (name, platform, contract, attempt, image, host, port, host_key,"
             " ssh_keys, password_hash, created_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -217,7 +242,7 @@ class FakeDriver:
                 spec.ssh_port,
                 spec.host_key.public,
                 "\n".join(key.line() for key in spec.ssh_keys),
-                f"{salt}${hashed}",
+                hashed(spec.password.reveal()),
                 self._backend.clock.now_ms(),
             ),
         )
@@ -233,6 +258,17 @@ class FakeDriver:
         if found and (found[0].platform, found[0].contract) != (self._platform, contract):
             raise Rejected(f"machine {found[0].id} is not ours or belongs to another contract")
         return found[0] if found else None
+
+    def _running(
+        self, db: sqlite3.Connection, script: Script, handle: Handle, contract: ContractId
+    ) -> Machine:
+        """Return a machine that can be talked to. Errors: Rejected, TryLater."""
+        found = self._own(db, handle, contract)
+        if found is None or found.deleted_at_ms is not None:
+            raise Rejected("there is no such machine")
+        if _state(found, script, self._backend.clock.now_ms()) is not Observed.RUNNING:
+            raise TryLater("the machine does not run", after_s=1)
+        return found
 
     def _switch(
         self,

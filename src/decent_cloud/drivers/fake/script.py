@@ -29,6 +29,8 @@ class Verb(StrEnum):
     LIST = "list_owned"
     STOP = "stop"
     START = "start"
+    RESET = "reset_password"
+    LOGIN = "try_password"
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

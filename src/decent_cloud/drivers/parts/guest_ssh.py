@@ -1,0 +1,135 @@
+"""Inside a running machine over SSH, its host key pinned: try a password, or set one with the agent's own key.
+
+This is the general way for backends that cannot reach into their machines. A password goes through the
+standard input of `chpasswd`: never an argument, never a shell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeVar
+
+import asyncssh
+
+from decent_cloud.drivers.contract import (
+    AuthFailed,
+    Broken,
+    DriverError,
+    Rejected,
+    Secret,
+    TryLater,
+)
+
+T = TypeVar("T")
+
+DEADLINE_S = 20.0
+_USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_SAFE = re.compile(r"[^\x00\n\r]{1,200}")
+
+
+class Entry(StrEnum):
+    """What came of a try to log in."""
+
+    OPEN = "open"
+    REFUSED = "refused"
+    NO_ANSWER = "no_answer"
+    WRONG_HOST_KEY = "wrong_host_key"
+
+
+@dataclass(frozen=True, slots=True)
+class GuestDoor:
+    """Where a machine answers, and the host key ("ssh-ed25519 AAAA...") that it must show."""
+
+    host: str
+    port: int
+    host_key: str
+
+
+def try_password(
+    door: GuestDoor, user: str, password: Secret, deadline_s: float = DEADLINE_S
+) -> Entry:
+    """Log in with a password and leave again; anything but OPEN proves nothing about older passwords."""
+    return _run(_try(door, user, password), deadline_s)
+
+
+def set_password(door: GuestDoor, key: Secret, as_user: str, user: str, password: Secret) -> None:
+    """Set a user's password with a private key (OpenSSH PEM) that `as_user` is entered with.
+
+    Anyone but root needs `sudo` without a password there. Setting the same again changes nothing more.
+    Errors: Rejected (no such user, no such right), AuthFailed (the key is not taken), TryLater (no
+    answer: which password works is unknown), Broken (another machine answers).
+    """
+    if not _USER.fullmatch(user) or not _SAFE.fullmatch(password.reveal()):
+        raise Rejected("this user or password cannot be given to chpasswd")
+    _run(_set(door, key, as_user, user, password), DEADLINE_S)
+
+
+async def _try(door: GuestDoor, user: str, password: Secret) -> Entry:
+    try:
+        async with _connect(door, user, password=password.reveal(), client_keys=None):
+            return Entry.OPEN
+    except asyncssh.PermissionDenied:
+        return Entry.REFUSED
+    except asyncssh.HostKeyNotVerifiable:
+        return Entry.WRONG_HOST_KEY
+    except (OSError, TimeoutError, asyncssh.Error):
+        return Entry.NO_ANSWER
+
+
+async def _set(door: GuestDoor, key: Secret, as_user: str, user: str, password: Secret) -> None:
+    command = "chpasswd" if as_user == "root" else "sudo -n chpasswd"
+    pair = f"{user}:{password.reveal()}\n"
+    try:
+        private = asyncssh.import_private_key(key.reveal())
+        async with _connect(door, as_user, client_keys=[private]) as connection:
+            done = await connection.run(command, input=pair, check=False)
+    except asyncssh.PermissionDenied as error:
+        raise AuthFailed("the machine does not take the agent's management key") from error
+    except asyncssh.HostKeyNotVerifiable as error:
+        raise Broken("another machine answers at this address: its host key differs") from error
+    except (OSError, TimeoutError, asyncssh.Error) as error:
+        raise TryLater(f"no way into the machine over SSH: {type(error).__name__}") from error
+    if done.exit_status is None:
+        raise TryLater("the machine did not say whether the password was set")
+    if done.exit_status != 0:
+        # What it says may repeat its input: only the number is told.
+        raise Rejected(f"chpasswd in the machine ended with {done.exit_status}")
+
+
+def _connect(door: GuestDoor, user: str, **auth: Any) -> Any:
+    """Open a connection that knows this one host key, no configuration and no other identity."""
+    pinned = asyncssh.import_public_key(door.host_key)
+    return asyncssh.connect(
+        door.host,
+        door.port,
+        username=user,
+        known_hosts=([pinned], [], []),
+        config=None,
+        agent_path=None,
+        connect_timeout=DEADLINE_S,
+        login_timeout=DEADLINE_S,
+        **auth,
+    )
+
+
+def _run(work: Coroutine[Any, Any, T], deadline_s: float) -> T:
+    """Run it on a loop of its own, in whatever thread asks."""
+
+    async def limited() -> T:
+        async with asyncio.timeout(deadline_s):
+            return await work
+
+    try:
+        return asyncio.run(limited())
+    except TimeoutError as error:
+        raise TryLater(f"the machine did not answer over SSH within {deadline_s:g} s") from error
+    except DriverError:
+        raise
+    finally:
+        with contextlib.suppress(RuntimeError):
+            work.close()

@@ -24,7 +24,8 @@ from decent_cloud.drivers import registry
 from decent_cloud.kernel import codec
 from decent_cloud.kernel.clock import SystemClock
 from decent_cloud.kernel.errors import AlreadyExists, Invalid, NotFound
-from decent_cloud.programs import logging
+from decent_cloud.programs import agent_auto, logging
+from decent_cloud.programs.agent_conformance import conformance
 from decent_cloud.programs.agent_context import DEFAULT_CONFIG, Context, answered
 from decent_cloud.programs.agent_manual import manual, waiting_lines
 from decent_cloud.wire.v1.accounts import ChainView
@@ -96,7 +97,7 @@ def register(
               dc-agent register --offline --chain chain.json --out add.json
               dc-agent register --accept cosigned.json
     """
-    settings = context.settings()
+    settings, _ = agent_auto.chosen(context.settings())
     keys = load_keys(settings.key_file)
     with context.journal(settings) as journal:
         say = _say if not context.json else _hush
@@ -141,6 +142,7 @@ def run(context: Context) -> None:
     logging.configure(
         "json" if context.json or not sys.stderr.isatty() else "console", settings.log_level
     )
+    settings, _ = agent_auto.chosen(settings)
     keys = load_keys(settings.key_file)
     lock_data_dir(settings.lock_file)
     with context.journal(settings) as journal:
@@ -161,8 +163,8 @@ def doctor(context: Context) -> None:
 
     Example: dc-agent doctor
     """
-    settings = context.settings()
-    checks = examine(
+    settings, choice = agent_auto.examined(context.settings())
+    checks = choice + examine(
         Patient(
             settings,
             keys=lambda: load_keys(settings.key_file),
@@ -235,6 +237,7 @@ def completion(shell: str) -> None:
 
 
 cli.add_command(manual)
+cli.add_command(conformance)
 
 
 def _say(text: str) -> None:

@@ -136,6 +136,11 @@ class Person:
     def balances(self) -> tuple[BalanceView, ...]:
         return self.api.get("/accounts/me/balances", BalancesView).balances
 
+    def credit_minor(self) -> int:
+        """Return what can be spent on further rentals."""
+        found = [each for each in self.balances() if each.account.startswith("credit/")]
+        return sum(int(each.balance.amount_minor) for each in found)
+
     def books(self) -> TrialBalanceView:
         """Return the ledger's proof; the account must be the operator's."""
         return self.api.get("/admin/trial-balance", TrialBalanceView)
@@ -156,7 +161,11 @@ class Tenant(Person):
         self.ssh = new_ssh_pair()
 
     def sign(
-        self, offering: OfferingView, hours: int = 1, extends: Digest | None = None
+        self,
+        offering: OfferingView,
+        hours: int = 1,
+        extends: Digest | None = None,
+        renew: str = "no",
     ) -> Statement:
         """Sign an order after checking that the provider signed the offer."""
         own = offering.provider == self.id
@@ -177,7 +186,7 @@ class Tenant(Person):
             offering_id=OfferingId(offering.id),
             provider=AccountId(offering.provider),
             recovery="none",
-            renew="no",
+            renew=renew,
             ssh_keys=(self.ssh.public,),
             total_amount_minor=0 if own else int(offering.price_per_hour.amount_minor) * hours,
             total_asset=offering.price_per_hour.asset.value,
@@ -185,13 +194,14 @@ class Tenant(Person):
         return sign_order(order, self.keys)
 
     def rent(
-        self, offering: OfferingView, hours: int = 1, card: str = "test-ok", key: str = ""
+        self, offering: OfferingView, hours: int = 1, card: str = "test-ok", renew: str = "no"
     ) -> ContractView:
         """Order and pay with a sandbox card (nothing to pay for an own offering)."""
         own = offering.provider == self.id
         pay = None if own else PayWith(method="sandbox", card=card)
-        body = PlaceOrder(order=to_wire(self.sign(offering, hours)), pay=pay)
-        return self.api.write("POST", "/contracts", ContractView, body, key=key)
+        order = to_wire(self.sign(offering, hours, renew=renew))
+        body = PlaceOrder(order=order, pay=pay)
+        return self.api.write("POST", "/contracts", ContractView, body)
 
     def extend(
         self, contract: ContractView, offering: OfferingView, hours: int, card: str = "test-ok"

@@ -164,7 +164,7 @@ class Market:
             "data_dir": str(folder),
             "driver": self.shape.driver,
             "public_host": "127.0.0.1",
-            "driver_settings": self._driver_settings(),
+            "driver_settings": self._driver_settings(len(self.agents)),
         }
         settings = AgentSettings(**{**QUICK, **fields, **self.shape.agent_settings, **changes})  # type: ignore[arg-type]
         keys = make_keys(settings.key_file)
@@ -190,10 +190,12 @@ class Market:
         )
         journal.close()
 
-    def _driver_settings(self) -> dict[str, object]:
+    def _driver_settings(self, number: int) -> dict[str, object]:
         if not self.on_fakes:
             return dict(self.shape.driver_settings)
-        ports = {"first_port": 30_000, "last_port": 30_999}
+        # All agents are on one host, so each has ports of its own.
+        first = 20_000 + number % 40 * 1_000
+        ports = {"first_port": first, "last_port": first + 999}
         return {"path": str(self._backend_file), **ports, **self.shape.driver_settings}
 
     # Work

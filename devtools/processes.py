@@ -34,11 +34,11 @@ class ProgramEnded(AssertionError):
 
 
 def until(what: str, look: Callable[[], T | None], timeout_s: float = 20.0) -> T:
-    """Call `look` until it returns something else than None or False, and return that."""
+    """Call `look` until it returns something true, and return that."""
     end = time.monotonic() + timeout_s
     while True:
         found = look()
-        if found is not None and found is not False:
+        if found:
             return found
         if time.monotonic() > end:
             raise TookTooLong(f"{what}: not within {timeout_s:g} s")
@@ -80,6 +80,10 @@ class Program:
             self.kill()
             raise TookTooLong(f"{self.name} did not stop:\n{self.tail()}")
         return status
+
+    def freeze(self) -> None:
+        """Let it hang as a machine without CPU does."""
+        self._signal(signal.SIGSTOP)
 
     def wait_frozen(self, timeout_s: float = START_TIMEOUT_S) -> None:
         """Wait until its own hook has frozen it."""

@@ -15,7 +15,7 @@ from decent_cloud.drivers.fake.script import Verb
 from decent_cloud.kernel.clock import HOUR_MS, MINUTE_MS
 from decent_cloud.wire.v1.contracts import ContractView
 from decent_cloud.wire.v1.offerings import OfferingView
-from devtools.market import Market
+from devtools.market import ENDED, Market
 from devtools.processes import AgentProgram, until
 from tests.journeys import convergence
 
@@ -67,7 +67,19 @@ def containers(docker_market: Market) -> Stall:
 def stall(request: pytest.FixtureRequest) -> Iterator[Stall]:
     found: Stall = request.getfixturevalue(request.param)
     yield found
-    found.agent.kill()
+    _clear(found)
+
+
+def _clear(stall: Stall) -> None:
+    """Leave nothing for the next test: what is left to tell would pass the steps that it waits for."""
+    tenant = stall.market.tenant
+    if not stall.agent.running:
+        stall.agent.start()
+    for left in tenant.contracts("tenant"):
+        if left.state not in ENDED:
+            tenant.cancel(left.id)
+    until("the agent has nothing left", lambda: _idle(stall))
+    stall.agent.kill()
 
 
 def _idle(stall: Stall) -> bool:

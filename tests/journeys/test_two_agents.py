@@ -13,9 +13,13 @@ from decent_cloud.client.agents import AgentApi
 from decent_cloud.client.errors import ApiProblem
 from decent_cloud.client.signing import DeviceAuth
 from decent_cloud.client.transport import Transport
+from decent_cloud.drivers.fake.backend import Machine
+from decent_cloud.drivers.fake.script import Verb
+from decent_cloud.kernel import codec
 from decent_cloud.kernel.clock import MINUTE_MS
 from decent_cloud.kernel.ids import ContractId
-from decent_cloud.wire.v1.assignments import RenewLease
+from decent_cloud.wire.v1.assignments import CredentialWire, ProvisionedReport
+from decent_cloud.wire.v1.offerings import OfferingView
 from devtools.market import Market
 from devtools.processes import AgentProgram, until
 from tests.journeys import convergence
@@ -41,45 +45,72 @@ def test_many_orders_for_two_agents_give_one_machine_each(market: Market) -> Non
     assert [len(market.machines(contract)) for contract in rented] == [1] * len(rented)
 
 
-def test_the_slower_agent_of_two_is_refused_and_keeps_aside_what_it_made(market: Market) -> None:
-    market.cloud.change(unique_names=False)
-    slow, quick = market.new_agent("slow"), market.new_agent("quick")
+def test_the_slower_agent_of_two_is_refused_and_goes_on(market: Market) -> None:
+    """It comes back before its create call, and finds the other's machine."""
+    slow, quick, offering = _two_agents(market)
     slow.start(freeze_at=steps.CREATE_CALLED)
-    offering = market.offering()
     contract = market.tenant.rent(offering).id
     slow.wait_frozen()
-    fence = _fence(market, slow, contract)
+    winner = _taken_over(market, quick, contract)
 
-    # The lease runs out, and the time in which a slow create may still come to something.
+    slow.thaw()
+    until("the slow agent knows", lambda: _stage(market, slow, contract) is Stage.QUARANTINED)
+    assert market.tenant.open_credential(contract).access.host_keys == (winner.host_key,)
+    assert market.made(contract) == 1
+
+    other = market.tenant.rent(offering).id
+    convergence.settled(market, other)
+    assert slow.running
+    convergence.ended(market, contract)
+
+
+def test_a_second_machine_made_too_late_is_kept_aside_and_removed_at_the_end(
+    market: Market,
+) -> None:
+    """It comes back in the middle of its create call, in a cloud that then makes a second machine."""
+    slow, quick, offering = _two_agents(market)
+    market.cloud.change(before_ms={Verb.CREATE.value: 2_000})
+    slow.start()
+    contract = market.tenant.rent(offering).id
+    until("the create call is under way", lambda: market.cloud.calls(Verb.CREATE, contract))
+    slow.freeze()
+    market.cloud.change(before_ms={})
+    winner = _taken_over(market, quick, contract)
+
+    slow.thaw()
+    until("a second machine is made", lambda: market.made(contract) == 2)
+    until("the slow agent knows", lambda: _stage(market, slow, contract) is Stage.QUARANTINED)
+    until("only one runs", lambda: market.running(contract) == 1)
+    (running,) = [each for each in market.cloud.machines(contract) if not each.stopped]
+    assert running.id == winner.id
+    assert market.tenant.contract(contract).state == "active"
+    assert market.tenant.open_credential(contract).access.host_keys == (winner.host_key,)
+    with pytest.raises(ApiProblem) as refused:
+        _report_late(market, slow, contract)
+    assert (refused.value.code, refused.value.status) == ("lease_lost", 409)
+    assert market.tenant.contract(contract).host_keys == (winner.host_key,)
+
+    convergence.ended(market, contract)
+    assert market.alive(contract) == 0
+
+
+def _two_agents(market: Market) -> tuple[AgentProgram, AgentProgram, OfferingView]:
+    market.cloud.change(unique_names=False)
+    slow, quick = market.new_agent("slow"), market.new_agent("quick")
+    slow.start()
+    offering = market.offering()
+    slow.stop()
+    return slow, quick, offering
+
+
+def _taken_over(market: Market, quick: AgentProgram, contract: str) -> Machine:
+    """Let the lease run out, and the time in which a slow create may still come to something."""
     quick.start()
     until("the second agent looks", lambda: quick.steps().count(steps.DESIRED_JOURNALLED) > 0)
     market.pass_time(17 * MINUTE_MS)
     market.wait_state(contract, "active")
     (winner,) = market.machines(contract)
-    slow.thaw()
-    until(
-        "the slow agent's report was refused",
-        lambda: _stage(market, slow, contract) is Stage.QUARANTINED,
-    )
-
-    refusals = [line for line in market.server.log.read_text().splitlines() if "lease_lost" in line]
-    assert any("/provisioning" in line and '"status": 409' in line for line in refusals)
-    with pytest.raises(ApiProblem) as refused:
-        _renew(market, slow, contract, fence)
-    assert (refused.value.code, refused.value.status) == ("lease_lost", 409)
-    until(
-        "only one runs",
-        lambda: [m.id for m in market.cloud.machines(contract) if not m.stopped] == [winner.id],
-    )
-    assert market.tenant.contract(contract).state == "active"
-    assert market.tenant.open_credential(contract).access.host_keys == (winner.host_key,)
-
-    # It goes on with other work, and the contract's end removes both machines.
-    other = market.tenant.rent(offering).id
-    convergence.settled(market, other)
-    assert slow.running
-    convergence.ended(market, contract)
-    assert [m for m in market.machines(contract) if m.deleted_at_ms is None] == []
+    return winner
 
 
 def test_another_backend_takes_nothing_over_and_a_late_success_is_taken_back(
@@ -117,14 +148,21 @@ def _stage(market: Market, agent: AgentProgram, contract: str) -> Stage | None:
         return found.stage if found else None
 
 
-def _fence(market: Market, agent: AgentProgram, contract: str) -> int:
+def _report_late(market: Market, agent: AgentProgram, contract: str) -> None:
+    """Tell the platform what the agent made, under the lease that it once had."""
     with closing(market.journal(agent)) as journal:
-        found = journal.instance(ContractId(contract))
-        assert found is not None
-        return found.fence
-
-
-def _renew(market: Market, agent: AgentProgram, contract: str, fence: int) -> None:
+        mine = journal.instance(ContractId(contract))
+        assert mine is not None
+        secrets = journal.attempt(mine.attempt)
+        assert secrets is not None
+    body = ProvisionedReport(
+        fence=mine.fence,
+        scope=mine.scope,
+        host="127.0.0.1",
+        port=secrets.port,
+        host_keys=(secrets.host_key,),
+        credential=codec.from_json(secrets.candidate, CredentialWire),
+    )
     auth = DeviceAuth(market.provider.id, load_keys(agent.settings.key_file), market.clock)
-    with Transport(market.server.url, auth) as transport:
-        AgentApi(transport).renew_lease(ContractId(contract), RenewLease(fence=fence))
+    with Transport(market.url, auth) as transport:
+        AgentApi(transport).report(ContractId(contract), body)

@@ -142,7 +142,7 @@ def run(context: Context) -> None:
     logging.configure(
         "json" if context.json or not sys.stderr.isatty() else "console", settings.log_level
     )
-    settings, _ = agent_auto.chosen(settings)
+    settings = agent_auto.announced(settings)
     keys = load_keys(settings.key_file)
     lock_data_dir(settings.lock_file)
     with context.journal(settings) as journal:

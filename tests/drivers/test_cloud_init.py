@@ -72,13 +72,13 @@ def test_the_password_itself_is_not_in_it() -> None:
     assert "correct horse" not in user_data(spec(), limit_bytes=LIMIT)
 
 
-def test_another_user_has_the_tenants_keys_and_root_only_the_management_key() -> None:
+def test_another_user_may_become_root_and_takes_the_management_key_too() -> None:
     read = config(user_data(spec(user="ada", management_key=MANAGEMENT), limit_bytes=LIMIT))
-    users = {each["name"]: each for each in read["users"]}
-    assert users["ada"]["ssh_authorized_keys"] == [TENANT.line()]
-    assert users["root"]["ssh_authorized_keys"] == [f"{MANAGEMENT.line()} decent-management"]
-    assert read["chpasswd"]["users"][0]["name"] == "ada"
-    assert config(user_data(spec(user="ada"), limit_bytes=LIMIT))["disable_root"] is True
+    (ada,) = read["users"]
+    assert ada["name"] == read["chpasswd"]["users"][0]["name"] == "ada"
+    assert ada["ssh_authorized_keys"] == [TENANT.line(), f"{MANAGEMENT.line()} decent-management"]
+    assert "NOPASSWD" in ada["sudo"]
+    assert read["disable_root"] is True
 
 
 def test_a_script_comes_as_a_second_part() -> None:

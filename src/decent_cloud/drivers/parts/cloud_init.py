@@ -27,8 +27,8 @@ _MERGE = "dict(recurse_list,no_replace)+list(append)+str()"
 def user_data(spec: InstanceSpec, *, limit_bytes: int) -> str:
     """Write the user data of one machine: plain cloud-config, or MIME parts with the offering's.
 
-    It sets host key, user, the tenant's keys, the password as a hash, and the management key for
-    root. The offering's part starts with `#!` (a script) or `#cloud-config`. The result holds
+    It sets host key, user, the tenant's keys, the management key beside them and the password as a
+    hash. The offering's part starts with `#!` (a script) or `#cloud-config`. The result holds
     secrets: the host's private key and the hash. Never put it into a label, a log or an error.
     Raises Rejected for an offering's part of another kind and where it all is more than the vendor takes.
     """
@@ -54,19 +54,12 @@ def encoded(text: str) -> str:
 def cloud_config(spec: InstanceSpec) -> dict[str, Any]:
     """Return the cloud-config as a mapping (JSON is YAML); it holds secrets."""
     keys = [key.line() for key in spec.ssh_keys]
-    management = spec.management_key
-    managed = [f"{management.line()} {MANAGEMENT_COMMENT}"] if management else []
-    root: dict[str, Any] = {"name": "root", "lock_passwd": False}
-    users = [root]
-    if spec.user == "root":
-        root["ssh_authorized_keys"] = [*keys, *managed]
-    else:
-        root = {"name": "root", "ssh_authorized_keys": managed}
-        users = [_login(spec.user, keys), *([root] if managed else [])]
+    if spec.management_key is not None:
+        keys.append(f"{spec.management_key.line()} {MANAGEMENT_COMMENT}")
     return {
         "hostname": spec.hostname,
-        "users": users,
-        "disable_root": spec.user != "root" and not managed,
+        "users": [_login(spec.user, keys)],
+        "disable_root": spec.user != "root",
         "ssh_pwauth": True,
         "chpasswd": {
             "expire": False,
@@ -90,14 +83,11 @@ def cloud_config(spec: InstanceSpec) -> dict[str, Any]:
 
 
 def _login(user: str, keys: list[str]) -> dict[str, Any]:
-    return {
-        "name": user,
-        "lock_passwd": False,
-        "shell": "/bin/bash",
-        "groups": "sudo",
-        "sudo": "ALL=(ALL) NOPASSWD:ALL",
-        "ssh_authorized_keys": keys,
-    }
+    login: dict[str, Any] = {"name": user, "lock_passwd": False, "ssh_authorized_keys": keys}
+    if user == "root":
+        return login
+    rights = {"shell": "/bin/bash", "groups": "sudo", "sudo": "ALL=(ALL) NOPASSWD:ALL"}
+    return {**login, **rights}
 
 
 def _both(ours: str, theirs: str) -> str:

@@ -127,10 +127,10 @@ def _sqlite() -> Figure:
                 ours.append(groups_a_second(database, SQLITE_CALLERS, groups))
             asyncio.run(database.close())
     return _figure(
-        f"ledger SQLite, {SQLITE_CALLERS} callers",
+        "ledger_sqlite_per_s",
         ours,
         plain,
-        "sqlite3 alone, the same rows, one durable commit a group, one after another",
+        f"sqlite3 alone, one durable commit a group, one after another; ours with {SQLITE_CALLERS} callers",
     )
 
 
@@ -169,7 +169,7 @@ def _postgres() -> Figure:
             ours.append(groups_a_second(database, POSTGRES_CALLERS * 2, groups))
         asyncio.run(database.close())
     return _figure(
-        f"ledger PostgreSQL, {POSTGRES_CALLERS} conn.",
+        "ledger_postgres_per_s",
         ours,
         plain,
         f"psycopg alone, four statements a group, {POSTGRES_CALLERS} threads with a connection each",

@@ -77,6 +77,19 @@ def test_the_machine_takes_the_tenants_and_the_management_key(rig: HetznerRig) -
     assert root["ssh_authorized_keys"][1].startswith(management.line())
 
 
+def test_hetzner_makes_no_password_and_no_key_but_the_tenants_comes_into_the_machine(
+    rig: HetznerRig,
+) -> None:
+    made = running(rig, rig.driver(), new_spec(rig))
+    assert rig.cloud.mailed == []
+    (key,) = rig.cloud.keys.values()
+    config = rig.config(made)
+    assert config["allow_public_ssh_keys"] is False
+    assert key["public_key"].split()[1] not in json.dumps(config)
+    assert key["public_key"].endswith(" decent-project")
+    assert "/ decent-project$/d" in config["runcmd"][0][2]
+
+
 def test_the_cheapest_type_that_gives_all_and_fits_the_image_is_ordered(rig: HetznerRig) -> None:
     driver = rig.driver(images={"debian-12": "debian-12", "ubuntu": "ubuntu-24.04"})
     driver.create(new_spec(rig))
@@ -241,19 +254,19 @@ def test_a_project_keeps_its_fingerprint_and_another_has_its_own(
 
 @pytest.mark.parametrize("unique", [True, False])
 def test_two_agents_that_look_at_a_new_project_at_once_agree(rig: HetznerRig, unique: bool) -> None:
-    rig.cloud.unique_groups = unique
+    rig.cloud.unique_keys = unique
     first, second = rig.driver(), rig.driver()
-    rig.cloud.then("GET", "/placement_groups$", lambda: seen.append(second.scope()))
+    rig.cloud.then("GET", "/ssh_keys$", lambda: seen.append(second.scope()))
     seen: list[str] = []
     assert [first.scope()] == seen
     assert first.scope() == second.scope()
-    assert len(rig.cloud.groups) == (1 if unique else 2)
+    assert len(rig.cloud.keys) == (1 if unique else 2)
 
 
 def test_without_its_mark_a_project_is_not_believed_to_be_the_same(rig: HetznerRig) -> None:
     driver = rig.driver()
     made = running(rig, driver, new_spec(rig))
-    rig.cloud.groups.clear()
+    rig.cloud.keys.clear()
     rig.vanish(made.contract)
     assert driver.inspect(handle_of(made), made.contract).scope != made.scope
 
@@ -261,9 +274,9 @@ def test_without_its_mark_a_project_is_not_believed_to_be_the_same(rig: HetznerR
 def test_a_mark_without_its_label_is_broken(rig: HetznerRig) -> None:
     driver = rig.driver()
     driver.scope()
-    (group,) = rig.cloud.groups.values()
-    assert group["name"] == MARK_NAME
-    group["labels"] = {}
+    (key,) = rig.cloud.keys.values()
+    assert key["name"] == MARK_NAME
+    key["labels"] = {}
     with pytest.raises(Broken, match="lacks the label"):
         driver.scope()
 
@@ -356,8 +369,8 @@ def test_a_used_up_budget_is_waited_for_and_never_overdrawn(rig: HetznerRig) -> 
     driver = rig.driver()
     for _ in range(10):
         driver.scope()
-    assert len(rig.cloud.asked("GET", "/placement_groups")) == 11  # the first reads its mark again
-    rig.cloud.fail("GET", "/placement_groups$", refusal("rate_limit_exceeded"))
+    assert len(rig.cloud.asked("GET", "/ssh_keys")) == 11  # the first reads its mark again
+    rig.cloud.fail("GET", "/ssh_keys$", refusal("rate_limit_exceeded"))
     with pytest.raises(TryLater) as refused:
         driver.scope()
     assert refused.value.after_s == 5

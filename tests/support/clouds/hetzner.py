@@ -1,4 +1,4 @@
-"""A fake of Hetzner Cloud with state: servers, actions, the catalogue, placement groups, its errors and limits."""
+"""A fake of Hetzner Cloud with state: servers, actions, the catalogue, SSH keys, its errors and limits."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ READ_ONLY = "r" * 64
 USER_DATA_LIMIT = 32 * 1024
 _LABEL_KEY = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+_PUBLIC_KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-\S+) [A-Za-z0-9+/=]+( .*)?")
 _NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9.]{0,251}[A-Za-z0-9])?")
 _STATUS = {
     "not_found": 404,
@@ -72,10 +73,11 @@ class HetznerCloud(Cloud):
         examples = document["paths"]["/servers"]["post"]["responses"]["201"]["content"]
         self._example: Record = examples["application/json"]["examples"]["default"]["value"]
         self.servers: dict[int, Record] = {}
-        self.groups: dict[int, Record] = {}
+        self.keys: dict[int, Record] = {}
         self.actions: dict[int, Record] = {}
         self.passwords: dict[int, str] = {}  # what Hetzner's own resets set
         self.user_data: dict[int, str] = {}
+        self.mailed: list[str] = []  # servers whose root password Hetzner made, expired and mailed
         self.types = [
             self._type(1, "cpx11", 2, 2, 40, "3.85"),
             self._type(2, "cpx22", 2, 4, 80, "6.49"),
@@ -93,7 +95,7 @@ class HetznerCloud(Cloud):
         self.deletion_ms = 0
         self.most_servers = 1_000
         self.guest_agent = True
-        self.unique_groups = True  # nobody documents whether they are
+        self.unique_keys = True  # their names: nobody documents whether they are
         self.deaf_to_shutdown = False
         self.failing: dict[str, str] = {}  # command -> error code of its actions
         self.limit = 3_600
@@ -282,40 +284,48 @@ class HetznerCloud(Cloud):
     def list_locations(self, call: Call) -> Answer:
         return _page(call, "locations", self.locations)
 
-    # --- placement groups ---
+    # --- SSH keys ---
 
-    @on("GET", "/placement_groups")
-    def list_groups(self, call: Call) -> Answer:
+    @on("GET", "/ssh_keys")
+    def list_keys(self, call: Call) -> Answer:
         name = call.one("name")
-        found = [each for each in self.groups.values() if not name or each["name"] == name]
-        return _page(call, "placement_groups", found)
+        found = [each for each in self.keys.values() if not name or each["name"] == name]
+        return _page(call, "ssh_keys", found)
 
-    @on("POST", "/placement_groups")
-    def create_group(self, call: Call) -> Answer:
+    @on("POST", "/ssh_keys")
+    def create_key(self, call: Call) -> Answer:
         body = call.body
-        taken = any(each["name"] == body["name"] for each in self.groups.values())
-        if taken and self.unique_groups:
-            return refusal("uniqueness_error", "name is already used")
+        if not _PUBLIC_KEY.fullmatch(body["public_key"]):
+            return refusal("invalid_input", "invalid input in field 'public_key'")
         if not _labels_are_right(body.get("labels", {})):
             return refusal("invalid_input", "invalid label")
-        group = {
+        for each in self.keys.values():
+            if self.unique_keys and each["name"] == body["name"]:
+                return refusal("uniqueness_error", "name is already used")
+            if each["public_key"].split()[:2] == body["public_key"].split()[:2]:
+                return refusal("uniqueness_error", "fingerprint is already used")
+        key = {
             "id": self._next(),
             "name": body["name"],
+            "fingerprint": "b7:2f:30:a0:2f:6c:58:6c:21:04:58:61:ba:06:3b:2f",
+            "public_key": body["public_key"],
             "labels": body.get("labels", {}),
-            "type": body["type"],
             "created": self.clock.rfc3339(),
-            "servers": [],
         }
-        self.groups[group["id"]] = group
-        return Answer(201, {"placement_group": group})
+        self.keys[key["id"]] = key
+        return Answer(201, {"ssh_key": key})
 
-    @on("PUT", "/placement_groups/{id}")
-    def update_group(self, call: Call) -> Answer:
-        group = self.groups.get(_number(call))
-        if group is None:
+    @on("PUT", "/ssh_keys/{id}")
+    def update_key(self, call: Call) -> Answer:
+        key = self.keys.get(_number(call))
+        if key is None:
             return refusal("not_found")
-        group.update(call.body)
-        return Answer(200, {"placement_group": group})
+        key.update(call.body)
+        return Answer(200, {"ssh_key": key})
+
+    @on("DELETE", "/ssh_keys/{id}")
+    def delete_key(self, call: Call) -> Answer:
+        return Answer(204) if self.keys.pop(_number(call), None) else refusal("not_found")
 
     # --- parts ---
 
@@ -324,6 +334,9 @@ class HetznerCloud(Cloud):
             return refusal("invalid_input", "invalid input in field 'name'")
         if not _labels_are_right(body.get("labels", {})):
             return refusal("invalid_input", "invalid input in field 'labels'")
+        names = {each["name"] for each in self.keys.values()}
+        if not set(body.get("ssh_keys", ())) <= names:
+            return refusal("invalid_input", "SSH key not found")
         if len(body.get("user_data", "").encode()) > USER_DATA_LIMIT:
             return refusal("invalid_input", "invalid input in field 'user_data'")
         return None
@@ -372,6 +385,8 @@ class HetznerCloud(Cloud):
             following.append(self._act(server, "start_server", started, 2 * self.action_ms))
         shown = self._shown(server)
         password = None if body.get("ssh_keys") else secrets.token_urlsafe(15)
+        if password:
+            self.mailed.append(body["name"])
         answer = {"server": shown, "action": first, "next_actions": following}
         return Answer(201, {**answer, "root_password": password})
 

@@ -15,6 +15,8 @@ from hcloud.servers import BoundServer, CreateServerResponse
 from tests.support.clouds.hetzner import READ_ONLY, TOKEN, HetznerCloud, refusal
 from tests.support.clouds.server import serving_cloud
 
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJFqUUlyyUJy4UElTeP4S5W5qiGVrcN2KMQTP8AYPHfS me"
+
 
 @pytest.fixture
 def cloud() -> Iterator[HetznerCloud]:
@@ -73,6 +75,20 @@ def test_order_wait_reset_stop_start_delete(cloud: HetznerCloud) -> None:
     assert refused.value.code == "not_found"
 
 
+def test_a_server_with_a_key_gets_no_password_of_hetzners(cloud: HetznerCloud) -> None:
+    assert order(cloud).root_password
+    key = client(cloud).ssh_keys.create(name="k", public_key=PUBLIC_KEY, labels={"a": "b"})
+    with pytest.raises(APIException) as refused:
+        client(cloud).ssh_keys.create(name="other", public_key=PUBLIC_KEY)
+    assert refused.value.code == "uniqueness_error"
+    found = client(cloud).ssh_keys.get_by_name("k")
+    assert found is not None
+    assert (found.id, found.labels) == (key.id, {"a": "b"})
+    assert cloud.mailed == ["one"]
+    assert key.delete()
+    assert cloud.keys == {}
+
+
 def test_a_name_is_taken_once_and_found_by_it_and_by_label(cloud: HetznerCloud) -> None:
     order(cloud, labels={"a": "b"})
     with pytest.raises(APIException) as refused:
@@ -107,7 +123,7 @@ def test_wrong_and_read_only_tokens_are_refused(cloud: HetznerCloud) -> None:
     reader = client(cloud, READ_ONLY)
     assert reader.servers.get_all() == []
     with pytest.raises(APIException) as refused:
-        reader.placement_groups.create(name="x", type="spread")
+        reader.ssh_keys.create(name="x", public_key=PUBLIC_KEY)
     assert refused.value.code == "token_readonly"
 
 

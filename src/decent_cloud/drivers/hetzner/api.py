@@ -136,20 +136,19 @@ class HetznerApi:
         images = self._all("/images", "images", {"status": "available"})
         return types, images, self._all("/locations", "locations", {})
 
-    def group_named(self, name: str) -> Record | None:
-        """Find a placement group by its name; of several, the oldest."""
-        found = self._all("/placement_groups", "placement_groups", {"name": name})
+    def key_named(self, name: str) -> Record | None:
+        """Find an SSH key object by its name; of several, the oldest."""
+        found = self._all("/ssh_keys", "ssh_keys", {"name": name})
         return min(found, key=lambda each: int(each["id"]), default=None)
 
-    def create_group(self, name: str, labels: Mapping[str, str]) -> None:
-        """Make a placement group, which costs nothing; a name that is taken is fine."""
-        body = {"name": name, "type": "spread", "labels": labels}
-        self._rest.call("POST", "/placement_groups", body=body, allow=(409,))
+    def create_key(self, name: str, public_key: str, labels: Mapping[str, str]) -> None:
+        """Make an SSH key object; a name that is taken is fine."""
+        body = {"name": name, "public_key": public_key, "labels": labels}
+        self._rest.call("POST", "/ssh_keys", body=body, allow=(409,))
 
-    def touch_group(self, group: Record) -> None:
-        """Write a placement group's own labels again: shows that the token may write."""
-        body = {"labels": group["labels"]}
-        self._rest.call("PUT", f"/placement_groups/{group['id']}", body=body)
+    def touch_key(self, key: Record) -> None:
+        """Write an SSH key object's own labels again: shows that the token may write."""
+        self._rest.call("PUT", f"/ssh_keys/{key['id']}", body={"labels": key["labels"]})
 
     def _all(self, path: str, key: str, query: Query) -> list[Record]:
         """Read all pages; again from the start if the list changed in between, so that none is missed."""

@@ -29,6 +29,7 @@ from decent_cloud.drivers.hetzner.api import HetznerApi, Record, failure
 from decent_cloud.drivers.hetzner.catalogue import Catalogue, Choice
 from decent_cloud.drivers.hetzner.settings import HetznerSettings, read_settings
 from decent_cloud.drivers.parts.cloud_init import HETZNER_LIMIT_BYTES, user_data
+from decent_cloud.drivers.parts.host_key import SEED_BYTES, make_host_key
 from decent_cloud.drivers.parts.token_file import read_token
 from decent_cloud.kernel.clock import MINUTE_MS, Clock, SystemClock
 from decent_cloud.kernel.ids import ContractId
@@ -81,7 +82,7 @@ class HetznerDriver:
         return probed
 
     def scope(self) -> str:
-        """Read the project's mark, a labelled placement group; make it where there is none yet."""
+        """Read the project's mark, a labelled SSH key object; make it where there is none yet."""
         mark = self._mark()
         self._scope = f"{mapping.DRIVER}:{mark}"
         return self._scope
@@ -94,9 +95,10 @@ class HetznerDriver:
         """
         found = self._api.server_named(spec.name)
         if found is None:
-            data = user_data(spec, limit_bytes=HETZNER_LIMIT_BYTES)
+            extra = mapping.FIRST_START
+            data = user_data(spec, limit_bytes=HETZNER_LIMIT_BYTES, extra=extra)
             choice = self._catalogue().choose(_plan_of(spec), self._settings)
-            self._known_scope()
+            self.scope()  # the order names the mark
             found = self._order(spec, choice, data)
         if found is None:  # taken since we looked
             found = self._api.server_named(spec.name)
@@ -217,18 +219,18 @@ class HetznerDriver:
 
     def _mark(self) -> str:
         """Read the mark; make it and read again, so that agents who make one at once agree on the oldest."""
-        group = self._api.group_named(mapping.MARK_NAME)
-        if group is None:
+        key = self._api.key_named(mapping.MARK_NAME)
+        if key is None:
             labels = {mapping.LABEL_MARK: secrets.token_hex(16)}
-            self._api.create_group(mapping.MARK_NAME, labels)
-            group = self._api.group_named(mapping.MARK_NAME)
-        if group is None:
-            raise TryLater(f"the placement group {mapping.MARK_NAME} is made and not shown yet")
-        mark = mapping.mark_of(group)
+            # Nobody keeps the private half: the key opens nothing.
+            public = make_host_key(secrets.token_bytes(SEED_BYTES)).public
+            self._api.create_key(mapping.MARK_NAME, f"{public} {mapping.MARK_NAME}", labels)
+            key = self._api.key_named(mapping.MARK_NAME)
+        if key is None:
+            raise TryLater(f"the SSH key {mapping.MARK_NAME} is made and not shown yet")
+        mark = mapping.mark_of(key)
         if not mark:
-            raise Broken(
-                f"the placement group {mapping.MARK_NAME} lacks the label {mapping.LABEL_MARK}"
-            )
+            raise Broken(f"the SSH key {mapping.MARK_NAME} lacks the label {mapping.LABEL_MARK}")
         return mark
 
     def _known_scope(self) -> str:

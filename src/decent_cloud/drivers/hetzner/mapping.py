@@ -22,9 +22,17 @@ from decent_cloud.kernel.status import Observed
 
 DRIVER = "hetzner"
 SSH_PORT = 22
-MARK_NAME = "decent-project"
+MARK_NAME = (
+    "decent-project"  # the key object that is the project's mark, and the comment of its key
+)
 LABEL_MARK = "dev.decent.project"
 _MARK = re.compile(r"[0-9a-f]{32}")
+# An order names the mark's key, whose private half nobody has: without any, Hetzner sets a root
+# password of its own, lets it expire at once and mails it. The key itself stays out of the machine.
+FIRST_START = {
+    "allow_public_ssh_keys": False,
+    "runcmd": [["sh", "-c", f"sed -i '/ {MARK_NAME}$/d' /root/.ssh/authorized_keys || :"]],
+}
 _STATES = {
     "initializing": Observed.CREATING,
     "starting": Observed.CREATING,
@@ -59,9 +67,9 @@ def is_ours(server: Record, platform: str, contract: str) -> bool:
     return (own.get(LABEL_PLATFORM), own.get(LABEL_CONTRACT)) == wanted
 
 
-def mark_of(group: Record) -> str:
-    """Return the project's mark that a placement group carries, empty if it is not one of ours."""
-    mark = str((group.get("labels") or {}).get(LABEL_MARK, ""))
+def mark_of(key: Record) -> str:
+    """Return the project's mark that an SSH key object carries, empty if it is not one of ours."""
+    mark = str((key.get("labels") or {}).get(LABEL_MARK, ""))
     return mark if _MARK.fullmatch(mark) else ""
 
 
@@ -76,6 +84,7 @@ def create_body(
         "location": location,
         "labels": labels(spec.platform, spec.contract, spec.attempt),
         "user_data": user_data,
+        "ssh_keys": [MARK_NAME],
         "start_after_create": True,
         "public_net": {"enable_ipv4": True, "enable_ipv6": ipv6},
     }

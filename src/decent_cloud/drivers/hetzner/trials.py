@@ -35,9 +35,9 @@ def run(
     try:
         seen = scope()
         checks.append(Check("token", True, f"the project is {seen}"))
-        group = api().group_named(mapping.MARK_NAME)
-        if group is not None:
-            api().touch_group(group)
+        key = api().key_named(mapping.MARK_NAME)
+        if key is not None:
+            api().touch_key(key)
         checks.append(Check("permission", True, "the token may read and write"))
         checks += _catalogue_checks(catalogue(), settings)
     except DriverError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from email.encoders import encode_7or8bit, encode_base64
 from email.mime.base import MIMEBase
 from email.mime.multipart import MIMEMultipart
@@ -24,15 +25,18 @@ _CONFIG_TYPE, _SCRIPT_TYPE = "cloud-config", "x-shellscript"
 _MERGE = "dict(recurse_list,no_replace)+list(append)+str()"
 
 
-def user_data(spec: InstanceSpec, *, limit_bytes: int) -> str:
+def user_data(
+    spec: InstanceSpec, *, limit_bytes: int, extra: Mapping[str, object] | None = None
+) -> str:
     """Write the user data of one machine: plain cloud-config, or MIME parts with the offering's.
 
     It sets host key, user, the tenant's keys, the management key beside them and the password as a
-    hash. The offering's part starts with `#!` (a script) or `#cloud-config`. The result holds
-    secrets: the host's private key and the hash. Never put it into a label, a log or an error.
+    hash; `extra` is what one vendor's images need beside. The offering's part starts with `#!` (a
+    script) or `#cloud-config`. The result holds secrets: the host's private key and the hash. Never
+    put it into a label, a log or an error.
     Raises Rejected for an offering's part of another kind and where it all is more than the vendor takes.
     """
-    ours = "#cloud-config\n" + json.dumps(cloud_config(spec), indent=1)
+    ours = "#cloud-config\n" + json.dumps({**cloud_config(spec), **(extra or {})}, indent=1)
     theirs = spec.user_data.lstrip()
     text = _both(ours, theirs) if theirs else ours
     size = len(text.encode())

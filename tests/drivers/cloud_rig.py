@@ -13,7 +13,8 @@ from decent_cloud.drivers.parts.password_hash import hash_password
 from decent_cloud.kernel.clock import SECOND_MS
 from tests.support.clouds.server import Answer, Cloud
 
-TIMEOUT_S = 0.4
+PATIENT_S = 20.0  # a busy host is no fault
+TIMEOUT_S = 0.4  # of drivers built after a call was made to hang
 _READ_FAULTS = (
     Fault.RATE_LIMITED,
     Fault.UNAVAILABLE,
@@ -50,6 +51,7 @@ class CloudRig(Rig):
         self._cloud = cloud
         self._drivers: list[Driver] = []
         self._folder = folder
+        self._timeout_s = PATIENT_S
 
     def usual_settings(self) -> dict[str, object]:
         """Return the settings beside token and time limit."""
@@ -65,7 +67,7 @@ class CloudRig(Rig):
         path.write_text(f"{token}\n")
         wanted = {
             "token_file": str(path),
-            "timeout_s": TIMEOUT_S,
+            "timeout_s": self._timeout_s,
             **self.usual_settings(),
             **settings,
         }
@@ -94,6 +96,7 @@ class CloudRig(Rig):
         if fault is Fault.LOST:
             self._cloud.lose_answer(method, path)
         elif fault is Fault.TIMEOUT:
+            self._timeout_s = TIMEOUT_S
             self._cloud.be_late(method, path, 2 * TIMEOUT_S, undone=True)
         elif fault is Fault.GARBLED:
             garbled = Answer(200, {"hello": "world"}, judged=False)

@@ -28,6 +28,7 @@ from decent_cloud.drivers.contract import (
     NoCapacity,
     Observation,
     Rejected,
+    SshKey,
     TryLater,
 )
 from decent_cloud.drivers.digitalocean.driver import DigitalOceanDriver
@@ -52,6 +53,10 @@ SCOPES = frozenset(
         "regions:read",
         "sizes:read",
     }
+)
+
+MANAGEMENT_KEY = SshKey.parse(
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
 )
 
 
@@ -252,6 +257,25 @@ def test_first_start_data_that_is_too_long_orders_nothing(rig: DigitalOceanRig) 
     with pytest.raises(Rejected, match="65536"):
         rig.driver().create(new_spec(rig, user_data="#!/bin/sh\n" + "x" * 65_536))
     assert rig.cloud.droplets == {}
+
+
+def test_the_machine_gets_host_key_password_and_the_keys_of_tenant_and_agent(
+    rig: DigitalOceanRig,
+) -> None:
+    spec = new_spec(rig, management_key=MANAGEMENT_KEY)
+    seen = running(rig, rig.driver(), spec)
+    assert rig.seen_host_key(seen) == spec.host_key.public
+    assert rig.takes_password(seen, "root", spec.password)
+    (root,) = rig.config(seen)["users"]
+    assert [line.split()[1] for line in root["ssh_authorized_keys"]] == [
+        each.line().split()[1] for each in (*spec.ssh_keys, MANAGEMENT_KEY)
+    ]
+
+
+def test_the_offerings_own_part_comes_after_ours(rig: DigitalOceanRig) -> None:
+    seen = rig.driver().create(new_spec(rig, user_data="#!/bin/sh\necho hello\n"))
+    text = rig.first_start_data(seen)
+    assert 0 < text.index("#cloud-config") < text.index("echo hello")
 
 
 # --- what goes wrong later ---

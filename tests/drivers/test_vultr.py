@@ -26,6 +26,7 @@ from decent_cloud.drivers.contract import (
     NoCapacity,
     Observation,
     Rejected,
+    SshKey,
     Traffic,
     TryLater,
 )
@@ -37,6 +38,10 @@ from decent_cloud.kernel.status import Observed
 from tests.drivers.vultr_rig import INSTANCE, VultrRig
 from tests.support.clouds.server import Answer, serving_cloud
 from tests.support.clouds.vultr import RIGHTS, TOKEN, VultrCloud, refusal
+
+MANAGEMENT_KEY = SshKey.parse(
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+)
 
 
 @pytest.fixture
@@ -216,6 +221,23 @@ def test_a_refusal_that_the_catalogue_did_not_foresee_is_passed_on(rig: VultrRig
     rig.cloud.fail("POST", r"/instances$", refusal(400, "Invalid plan chosen."))
     with pytest.raises(Rejected, match="Invalid plan chosen"):
         rig.driver().create(new_spec(rig))
+
+
+def test_the_machine_gets_host_key_password_and_the_keys_of_tenant_and_agent(rig: VultrRig) -> None:
+    spec = new_spec(rig, management_key=MANAGEMENT_KEY)
+    seen = running(rig, rig.driver(), spec)
+    assert rig.seen_host_key(seen) == spec.host_key.public
+    assert rig.takes_password(seen, "root", spec.password)
+    (root,) = rig.config(seen)["users"]
+    assert [line.split()[1] for line in root["ssh_authorized_keys"]] == [
+        each.line().split()[1] for each in (*spec.ssh_keys, MANAGEMENT_KEY)
+    ]
+
+
+def test_the_offerings_own_part_comes_after_ours(rig: VultrRig) -> None:
+    seen = rig.driver().create(new_spec(rig, user_data="#!/bin/sh\necho hello\n"))
+    text = rig.first_start_data(seen)
+    assert 0 < text.index("#cloud-config") < text.index("echo hello")
 
 
 # --- what goes wrong later ---

@@ -14,7 +14,7 @@ COMPLETE := domain/keys
 covered = report=$$($(PY) -m coverage report --include='*/$(1)/*' --fail-under=100) || { echo "$$report"; exit 1; }
 FAST := not slow and not docker and not postgres and not journey
 
-.PHONY: help demo dev check test bench migration lock clean python system format-check lint types imports fast
+.PHONY: help demo dev check test bench migration driver lock clean python system format-check lint types imports fast
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ bench: python system ## Measure; a table, and build/bench.json (ONLY=group runs 
 migration: python ## Start a schema step: make migration NAME="add payouts"
 	@test -n "$(NAME)" || { echo 'say what it does: make migration NAME="add payouts"' >&2; exit 2; }
 	@$(PY) -m alembic -c migrations/alembic.ini revision -m "$(NAME)"
+
+driver: python ## Start a backend driver, with its kit test and page: make driver NAME=mycloud
+	@$(PY) tools/new_driver "$(NAME)"
 
 lock: python ## Pin the newest versions again (ARGS=--upgrade moves every pin)
 	@tools/lock $(ARGS)

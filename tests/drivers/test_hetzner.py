@@ -103,7 +103,7 @@ def test_the_cheapest_type_that_gives_all_and_fits_the_image_is_ordered(rig: Het
 
 
 def test_the_offering_may_pin_type_and_location(rig: HetznerRig) -> None:
-    pinned = {"server_type": "cpx22", "location": "fsn1"}
+    pinned = {"server_type": "cpx22", "location": "fsn1", "user": "root"}
     rig.driver().create(new_spec(rig, settings=pinned))
     server = only(rig.cloud)
     assert (server["server_type"]["name"], server["location"]["name"]) == ("cpx22", "fsn1")

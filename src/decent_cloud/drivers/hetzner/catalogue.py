@@ -8,6 +8,7 @@ from typing import Any
 
 from decent_cloud.drivers.contract import NoCapacity, Plan, Rejected
 from decent_cloud.drivers.hetzner.settings import HetznerSettings
+from decent_cloud.drivers.parts.size_choice import FOR_THE_AGENT
 
 MEMORY_UNIT_MIB = 1_024
 OFFERING_SETTINGS = frozenset({"server_type", "location"})
@@ -40,7 +41,7 @@ class Catalogue:
         Errors: Rejected for what the catalogue does not know or what does not fit together,
         NoCapacity where everything that fits is sold out.
         """
-        unknown = sorted(set(need.settings) - OFFERING_SETTINGS)
+        unknown = sorted(set(need.settings) - OFFERING_SETTINGS - FOR_THE_AGENT)
         if unknown:
             raise Rejected(f"this driver has no offering setting {unknown[0]!r}")
         image, architectures = self._image(need.image, settings)

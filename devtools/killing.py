@@ -31,9 +31,14 @@ class StepHook:
             self._seen[step] += 1
             now = (step, self._seen[step])
         if now == self._kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
+            self._signal(signal.SIGKILL)
         if now == self._freeze_at:
-            os.kill(os.getpid(), signal.SIGSTOP)
+            self._signal(signal.SIGSTOP)
+
+    @staticmethod
+    def _signal(number: signal.Signals) -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(0.1)  # it comes in a moment: nothing of the next step may happen before
 
 
 def _at(text: str) -> tuple[str, int]:

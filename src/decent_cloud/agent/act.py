@@ -9,11 +9,12 @@ from dataclasses import replace
 import structlog
 
 from decent_cloud.agent.adopting import Adopting
+from decent_cloud.agent.breaker import Breaker
 from decent_cloud.agent.ending import Ending
 from decent_cloud.agent.journal import JournalBroken, JournalFull
 from decent_cloud.agent.lease import LEASE_LOST
 from decent_cloud.agent.making import Making
-from decent_cloud.agent.plan import next_step
+from decent_cloud.agent.plan import begins_removal, next_step
 from decent_cloud.agent.records import Change, Instance, Report, Stage
 from decent_cloud.agent.resetting import Resetting
 from decent_cloud.agent.situation import Do, Rest, Situation, Step
@@ -43,6 +44,7 @@ class Actor:
         self._making = Making(work, self._adopting)
         self._ending = Ending(work, self._making, self._adopting)
         self._resetting = Resetting(work)
+        self.breaker = Breaker(work.journal, self._removals)
         self._paused_ms: dict[ContractId, int] = {}  # while the journal cannot be written
         self._steps: dict[Do, Callable[[ContractId], None]] = {
             Do.SEND_REPORTS: self._send_reports,
@@ -78,7 +80,14 @@ class Actor:
             lease_held=instance is not None and w.keeper.holds(contract, instance.fence),
             secrets_held=instance is not None and w.vault.get(instance.attempt) is not None,
             report_due_ms=w.reporter.due_ms(contract),
+            halted=self.breaker.holds(),
         )
+
+    def _removals(self) -> frozenset[ContractId]:
+        """Return whose next step is a removal that the circuit breaker counts."""
+        w = self._work
+        known = {each.contract for each in w.journal.instances()} | w.desired.contracts()
+        return frozenset(each for each in known if begins_removal(self.situation(each)))
 
     def work(self, contract: ContractId) -> int:
         """Do what can be done now; return when (ms) to come back."""
@@ -89,10 +98,12 @@ class Actor:
             if self.draining.is_set():
                 break
             try:
-                step = next_step(self.situation(contract))
+                situation = self.situation(contract)
+                step = next_step(situation)
                 if isinstance(step, Rest):
                     return step.until_ms
-                self._take(step, contract)
+                if self._admitted(step, situation, contract):
+                    self._take(step, contract)
             except (JournalFull, JournalBroken) as error:
                 return self._disk(contract, error)
             except Exception as error:  # noqa: BLE001 - a loop's edge: one contract's trouble stays its own
@@ -101,6 +112,11 @@ class Actor:
                 except (JournalFull, JournalBroken) as worse:
                     return self._disk(contract, worse)
         return self._work.now_ms()
+
+    def _admitted(self, step: Step, situation: Situation, contract: ContractId) -> bool:
+        """Ask the circuit breaker before a removal that it counts."""
+        removes = step.do in {Do.RECLAIM, Do.BEGIN_DESTROY} and begins_removal(situation)
+        return not removes or self.breaker.admit(contract, situation.now_ms)
 
     def _take(self, step: Step, contract: ContractId) -> None:
         _log.debug("step", contract=contract, do=step.do.value, why=step.why)

@@ -48,6 +48,8 @@ LOG_SEQ = "log_seq"
 LOG_HASH = "log_hash"
 SCOPE = "scope"
 LAST_CONTACT_MS = "last_contact_ms"
+BREAKER = "breaker"  # what is held up, or was released
+BREAKER_BEGUN = "breaker_begun"  # when counted removals began lately
 
 
 class Journal(Protocol):

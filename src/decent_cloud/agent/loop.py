@@ -141,6 +141,7 @@ class Loop:
         return int(self._work.settings.poll_s * random.uniform(800, 1_000))  # noqa: S311 - jitter
 
     def _begin_survey(self) -> None:
+        self._actor.breaker.watch(self._work.now_ms())
         if self._survey is None or self._survey.done():
             self._survey = self._survey_pool.submit(self._surveyor.run)
 

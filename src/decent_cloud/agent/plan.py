@@ -31,10 +31,38 @@ SILENT_DESTROY_RENEWING_MS = 30 * DAY_MS
 TAKE_OVER_MS = 15 * MINUTE_MS  # as the platform has it: a slow create may still be under way
 _BEGUN = frozenset({AssignmentState.CREATE_STARTED, AssignmentState.BOUND})
 FULL_PAUSE_MS = 50  # before those are looked at that did not fit into a pass
+HALTED_PAUSE_MS = MINUTE_MS
+_REMOVING = frozenset({Do.RECLAIM, Do.BEGIN_DESTROY, Do.DESTROY})
 
 
 def next_step(s: Situation) -> Step | Rest:
     """Return the one next step for a contract, or until when there is none."""
+    step = _unhalted_step(s)
+    if s.halted and isinstance(step, Step) and unbacked(s, step):
+        return Rest(s.now_ms + HALTED_PAUSE_MS)
+    return step
+
+
+def unbacked(s: Situation, step: Step) -> bool:
+    """Whether a step removes a machine of ours without the platform having ended its contract.
+
+    What our journal does not know counts as well, whatever the platform says of the contract.
+    """
+    if step.do not in _REMOVING:
+        return False
+    ended = s.want is not None and s.want.desired is Desired.ABSENT
+    return step.do is Do.RECLAIM or not ended
+
+
+def begins_removal(s: Situation) -> bool:
+    """Whether a removal that the circuit breaker counts would begin now, reports and pauses aside."""
+    if s.standing in {Standing.UNKNOWN, Standing.DISTRUSTED}:
+        return False
+    step = _by_standing(s)
+    return isinstance(step, Step) and step.do is not Do.DESTROY and unbacked(s, step)
+
+
+def _unhalted_step(s: Situation) -> Step | Rest:
     if s.standing in {Standing.UNKNOWN, Standing.DISTRUSTED}:
         return Rest()
     if s.report_due_ms is not None and due(s.report_due_ms, s.now_ms):

@@ -95,6 +95,7 @@ class Situation:
     lease_held: bool = False
     secrets_held: bool = False
     report_due_ms: int | None = None  # when the next kept report may be sent; None = there is none
+    halted: bool = False  # the circuit breaker holds up what no ended contract stands behind
 
 
 def due(next_ms: int, now_ms: int) -> bool:

@@ -25,6 +25,7 @@ from decent_cloud.kernel import codec
 from decent_cloud.kernel.clock import SystemClock
 from decent_cloud.kernel.errors import AlreadyExists, Invalid, NotFound
 from decent_cloud.programs import agent_auto, logging
+from decent_cloud.programs.agent_breaker import release_breaker
 from decent_cloud.programs.agent_conformance import conformance
 from decent_cloud.programs.agent_context import DEFAULT_CONFIG, Context, answered
 from decent_cloud.programs.agent_manual import manual, waiting_lines
@@ -238,6 +239,7 @@ def completion(shell: str) -> None:
 
 cli.add_command(manual)
 cli.add_command(conformance)
+cli.add_command(release_breaker)
 
 
 def _say(text: str) -> None:

@@ -17,8 +17,9 @@ import docker
 import pytest
 
 from decent_cloud.drivers.conformance.rig import Act, Fault, Power, Rig
-from decent_cloud.drivers.contract import LABEL_CONTRACT, InstanceSpec, Observation
+from decent_cloud.drivers.contract import LABEL_CONTRACT, InstanceSpec, Observation, Secret
 from decent_cloud.drivers.docker.driver import DockerDriver
+from decent_cloud.drivers.parts.guest_ssh import Entry, GuestDoor, try_password
 from tests.support.unix_proxy import UnixProxy, unix_proxy
 
 # The SDK leaves sockets to the garbage collector when a connection or an upgrade breaks.
@@ -44,7 +45,7 @@ _LINES = {
 
 class DockerRig(Rig):
     image = "tiny"
-    powers = frozenset(Power) - {Power.PASSWORD}
+    powers = frozenset(Power)
     faults = frozenset(_LINES)
 
     def __init__(self, url: str, proxy: UnixProxy) -> None:
@@ -108,6 +109,10 @@ class DockerRig(Rig):
                     return line.split(" ", 1)[1]
             time.sleep(0.05)
         return ""
+
+    def takes_password(self, seen: Observation, user: str, password: Secret) -> bool:
+        door = GuestDoor(seen.host, seen.port, self.seen_host_key(seen))
+        return try_password(door, user, password) is Entry.OPEN
 
     def record(self, spec: InstanceSpec) -> dict[str, Any]:
         return dict(self.client.inspect_container(spec.name))

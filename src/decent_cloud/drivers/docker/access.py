@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import tarfile
 
-from decent_cloud.drivers.contract import InstanceSpec
+from decent_cloud.drivers.contract import InstanceSpec, Rejected, TryLater
+from decent_cloud.drivers.docker.api import Engine, Missing, Taken
 from decent_cloud.drivers.parts.host_key import dropbear_private, openssh_private
 from decent_cloud.drivers.parts.password_hash import hash_password
+from decent_cloud.drivers.parts.set_password import COMMAND, check_exit, standard_input
 from decent_cloud.drivers.parts.tiny_rootfs import SHADOW_HEAD, SHADOW_TAIL
 
 SHADOW = "etc/shadow"
@@ -39,6 +41,21 @@ def access_tar(spec: InstanceSpec, shadow: str | None = None) -> bytes:
             entry.size, entry.mode = len(content), mode
             tar.addfile(entry, io.BytesIO(content))
     return buffer.getvalue()
+
+
+def set_password(engine: Engine, container: str, user: str, password: str) -> None:
+    """Set a user's password inside a running container.
+
+    Errors: Rejected, TryLater.
+    """
+    fed = standard_input(user, password)
+    try:
+        code, _ = engine.run_in(container, list(COMMAND), fed)
+    except Missing as error:
+        raise Rejected("the machine is gone") from error
+    except Taken as error:
+        raise TryLater("the machine does not run, or is restarting", after_s=2) from error
+    check_exit(code)
 
 
 def first_file(tar: bytes) -> str:

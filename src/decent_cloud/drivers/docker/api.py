@@ -155,13 +155,18 @@ class Engine:
         except Missing:
             return
 
-    def run_in(self, container: str, command: list[str]) -> tuple[int, str]:
-        """Run a short command inside and return its exit code and output."""
+    def run_in(
+        self, container: str, command: list[str], stdin: bytes | None = None
+    ) -> tuple[int, str]:
+        """Run a short command inside, fed with `stdin`, and return its exit code and output."""
 
         def act(client: Any) -> tuple[int, str]:
-            made = client.exec_create(container, command)["Id"]
+            made = client.exec_create(container, command, stdin=stdin is not None)["Id"]
             stream = client.exec_start(made, socket=True)
             with stream._sock, contextlib.closing(stream._response):
+                if stdin is not None:
+                    stream._sock.sendall(stdin)
+                    stream._sock.shutdown(socket.SHUT_WR)
                 raw = self._read_all(stream._sock)
             return int(client.exec_inspect(made)["ExitCode"] or 0), _text_of(raw)
 

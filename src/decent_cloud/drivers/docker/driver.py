@@ -18,6 +18,7 @@ from decent_cloud.drivers.contract import (
     Observation,
     Probe,
     Rejected,
+    Secret,
 )
 from decent_cloud.drivers.docker import mapping, trials
 from decent_cloud.drivers.docker.api import Engine
@@ -34,7 +35,7 @@ _RULES_LAST_S = 10.0  # how long a look at the firewall is believed
 
 
 class DockerDriver:
-    """The contract over a Docker engine; also keeps `CanStop`."""
+    """The contract over a Docker engine; also keeps `CanStop` and `CanResetPassword`."""
 
     def __init__(self, settings: DockerSettings, platform: str, clock: Clock | None = None) -> None:
         self._settings = settings
@@ -106,6 +107,15 @@ class DockerDriver:
         """Start the container."""
         self._keep_walls()
         return self._machines.switch(handle.data["name"], contract, on=True)
+
+    def reset_password(
+        self, handle: Handle, contract: ContractId, user: str, password: Secret
+    ) -> Secret:
+        """Set root's password by a command inside; the old one is dead at once, sessions stay."""
+        if user != "root":
+            raise Rejected("machines of this driver are entered as root", user=user)
+        self._machines.set_password(handle.data["name"], contract, user, password.reveal())
+        return password
 
     def close(self) -> None:
         """Release connections."""

@@ -138,6 +138,15 @@ class Machines:
                 self._engine.start(record["Id"])
         return self.read(name, contract)
 
+    def set_password(self, name: str, contract: ContractId, user: str, password: str) -> None:
+        """Set a user's password in a running container."""
+        with self._turn(contract):
+            record = self._engine.inspect(name)
+            if record is None:
+                raise Rejected(f"there is no container {name}")
+            self._require_ours(record, contract)
+            access.set_password(self._engine, record["Id"], user, password)
+
     @contextlib.contextmanager
     def _turn(self, contract: str) -> Iterator[None]:
         """Let the threads of this program take turns at one contract."""

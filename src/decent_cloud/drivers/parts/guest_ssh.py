@@ -1,14 +1,13 @@
 """Inside a running machine over SSH, its host key pinned: try a password, or set one with the agent's own key.
 
-This is the general way for backends that cannot reach into their machines. A password goes through the
-standard input of `chpasswd`: never an argument, never a shell.
+This is the general way for backends that cannot reach into their machines. What is set goes through a
+command's standard input: never an argument, never a shell's line.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,16 +19,14 @@ from decent_cloud.drivers.contract import (
     AuthFailed,
     Broken,
     DriverError,
-    Rejected,
     Secret,
     TryLater,
 )
+from decent_cloud.drivers.parts.set_password import check_exit, command_line, standard_input
 
 T = TypeVar("T")
 
 DEADLINE_S = 20.0
-_USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
-_SAFE = re.compile(r"[^\x00\n\r]{1,200}")
 
 
 class Entry(StrEnum):
@@ -64,9 +61,8 @@ def set_password(door: GuestDoor, key: Secret, as_user: str, user: str, password
     Errors: Rejected (no such user, no such right), AuthFailed (the key is not taken), TryLater (no
     answer: which password works is unknown), Broken (another machine answers).
     """
-    if not _USER.fullmatch(user) or not _SAFE.fullmatch(password.reveal()):
-        raise Rejected("this user or password cannot be given to chpasswd")
-    _run(_set(door, key, as_user, user, password), DEADLINE_S)
+    fed = standard_input(user, password.reveal())
+    _run(_set(door, key, as_user, fed), DEADLINE_S)
 
 
 async def _try(door: GuestDoor, user: str, password: Secret) -> Entry:
@@ -81,13 +77,12 @@ async def _try(door: GuestDoor, user: str, password: Secret) -> Entry:
         return Entry.NO_ANSWER
 
 
-async def _set(door: GuestDoor, key: Secret, as_user: str, user: str, password: Secret) -> None:
-    command = "chpasswd" if as_user == "root" else "sudo -n chpasswd"
-    pair = f"{user}:{password.reveal()}\n"
+async def _set(door: GuestDoor, key: Secret, as_user: str, fed: bytes) -> None:
+    command = command_line(sudo=as_user != "root")
     try:
         private = asyncssh.import_private_key(key.reveal())
         async with _connect(door, as_user, client_keys=[private]) as connection:
-            done = await connection.run(command, input=pair, check=False)
+            done = await connection.run(command, input=fed.decode(), check=False)
     except asyncssh.PermissionDenied as error:
         raise AuthFailed("the machine does not take the agent's management key") from error
     except asyncssh.HostKeyNotVerifiable as error:
@@ -96,9 +91,7 @@ async def _set(door: GuestDoor, key: Secret, as_user: str, user: str, password: 
         raise TryLater(f"no way into the machine over SSH: {type(error).__name__}") from error
     if done.exit_status is None:
         raise TryLater("the machine did not say whether the password was set")
-    if done.exit_status != 0:
-        # What it says may repeat its input: only the number is told.
-        raise Rejected(f"chpasswd in the machine ended with {done.exit_status}")
+    check_exit(done.exit_status)
 
 
 def _connect(door: GuestDoor, user: str, **auth: Any) -> Any:

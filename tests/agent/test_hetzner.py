@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -11,7 +12,9 @@ from decent_cloud.agent.daemon import Agent, Parts
 from decent_cloud.agent.journal import PLATFORM_ID
 from decent_cloud.agent.records import Stage
 from decent_cloud.agent.steps import OnStep, no_hook
-from decent_cloud.drivers.contract import LABEL_CONTRACT
+from decent_cloud.drivers.contract import LABEL_CONTRACT, Driver, Handle, Secret
+from decent_cloud.drivers.hetzner.driver import HetznerDriver
+from decent_cloud.kernel.ids import ContractId
 from tests.agent.rig import QUICK, Rig, eventually, rig_for, running
 from tests.drivers.hetzner_rig import HetznerRig
 from tests.support.clouds.hetzner import HetznerCloud, Record, refusal
@@ -19,6 +22,24 @@ from tests.support.clouds.server import serving_cloud
 from tests.support.market import publish, rent, until
 from tests.support.people import Person, Shop
 from tests.support.platform import Platform
+from tests.support.secrets import password
+
+
+class Tried:
+    """The fake's machines have no SSH server: a driver for them tries passwords in the fake itself."""
+
+    def __init__(self, driver: HetznerDriver, project: HetznerRig) -> None:
+        self._driver = driver
+        self._project = project
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._driver, name)
+
+    def try_password(
+        self, handle: Handle, contract: ContractId, user: str, password: Secret
+    ) -> bool:
+        seen = self._driver.inspect(handle, contract)
+        return self._project.takes_password(seen, user, password)
 
 
 class HetznerAgent(Rig):
@@ -28,9 +49,16 @@ class HetznerAgent(Rig):
 
     def build(self, on_step: OnStep = no_hook) -> Agent:
         journal = self.journal()
-        driver = self.project.driver(journal.fact(PLATFORM_ID))
-        parts = Parts(self.keys, journal, driver, self.clock, on_step, QUICK)
+        driver = Tried(self.project.driver(journal.fact(PLATFORM_ID)), self.project)
+        parts = Parts(self.keys, journal, cast("Driver", driver), self.clock, on_step, QUICK)
         return Agent(self.settings(), parts)
+
+    def platform_id(self) -> str:
+        journal = self.journal()
+        try:
+            return journal.fact(PLATFORM_ID)
+        finally:
+            journal.close()
 
     def servers(self, contract: str) -> list[Record]:
         return self.project.cloud.carrying(LABEL_CONTRACT, contract)
@@ -90,6 +118,29 @@ def test_a_lost_answer_a_full_rate_and_a_lock_end_in_one_server_and_then_none(
         agent.reaches(id_, Stage.ENDED, timeout_s=30)
     assert cloud.servers == {}
     assert len(cloud.asked("POST", "/servers$")) == 1
+
+
+def test_hetzners_new_password_reaches_the_tenant_and_the_old_one_is_dead(
+    agent: HetznerAgent, shop: Shop, tenant: Person
+) -> None:
+    project = agent.project
+    project.cloud.lose_answer("POST", "/actions/reset_password$")
+    with running(agent):
+        id_ = str(rent(tenant, offering(shop))["id"])
+        until(tenant, id_, "active")
+        agent.reaches(id_, Stage.BOUND)
+        old = password(tenant, shop, id_)
+        assert tenant.api.post(f"/contracts/{id_}/reset-password").status_code == 201
+        eventually(lambda: last_reset(tenant, id_) == "verified", 30)
+        new = password(tenant, shop, id_)
+    (seen,) = project.driver(agent.platform_id()).list_owned(ContractId(id_))
+    assert project.takes_password(seen, "root", Secret(new))
+    assert not project.takes_password(seen, "root", Secret(old))
+    assert list(project.cloud.passwords.values()) == [new]
+
+
+def last_reset(tenant: Person, contract: str) -> str:
+    return str(tenant.api.get(f"/contracts/{contract}/resets").json()["items"][-1]["state"])
 
 
 def test_an_agent_that_ends_after_the_order_finds_its_server_again(

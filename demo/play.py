@@ -14,15 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import docker
 import httpx
 
 from demo.narrator import Narrator, StepFailed
+from demo.places import Place
 from demo.stage import DC_AGENT, DECENT, Person, Stage, wait_for
-from devtools.engine import Engine
 
-LABEL_CONTRACT = "dev.decent.contract"
-LABEL_PLATFORM = "dev.decent.platform"
 PRICE_MINOR_PER_HOUR = 600
 HOURS = 4
 
@@ -32,7 +29,7 @@ class Cast:
     """Everybody and everything on stage."""
 
     stage: Stage
-    engine: Engine
+    place: Place
     url: str
     provider: Person
     tenant: Person
@@ -43,11 +40,10 @@ class Cast:
     contracts: list[str]
 
 
-def set_up(narrator: Narrator, stage: Stage, engine: Engine) -> Cast:
+def set_up(narrator: Narrator, stage: Stage, place: Place) -> Cast:
     """Start platform and agent, list an offering, make a tenant."""
-    whose = "its own, in a scratch folder" if engine.owned else "the one that runs here already"
-    with narrator.step(f"A container engine ({whose})"):
-        narrator.say(engine.url)
+    with narrator.step(place.title):
+        narrator.say(place.look())
     with narrator.step("The platform starts on SQLite, in development mode"):
         url = _start_platform(stage)
         narrator.say(url)
@@ -56,10 +52,10 @@ def set_up(narrator: Narrator, stage: Stage, engine: Engine) -> Cast:
     with narrator.step("A provider: account, profile, pool"):
         account = provider.run("account", "create", "--words-file", str(provider.home) + ".words")
         provider.run("provider", "create", "Hill Farm Hosting")
-        provider.run("pool", "create", "barn", "--driver", "docker")
+        provider.run("pool", "create", "barn", "--driver", place.driver)
         narrator.say(f"account {account['id'][:16]}…, recovery words written down")
     with narrator.step("The provider's agent joins by a setup token and starts"):
-        config = _agent_config(stage, engine, url)
+        config = _agent_config(stage, place, url)
         agent = _register_agent(stage, provider, config)
         narrator.say("device added to the provider's chain, delegation signed for pool `barn`")
     with narrator.step("An offering: signed terms, published"):
@@ -74,7 +70,7 @@ def set_up(narrator: Narrator, stage: Stage, engine: Engine) -> Cast:
         )
         narrator.say(tenant.show("search"))
     return Cast(
-        stage, engine, url, provider, tenant, config, agent, offering["id"], Path(f"{key}.pub"), []
+        stage, place, url, provider, tenant, config, agent, offering["id"], Path(f"{key}.pub"), []
     )
 
 
@@ -106,20 +102,16 @@ def _free_port() -> int:
         return port
 
 
-def _agent_config(stage: Stage, engine: Engine, url: str) -> Path:
+def _agent_config(stage: Stage, place: Place, url: str) -> Path:
     config = stage.folder / "agent.toml"
     config.write_text(
         f"""platform = "{url}"
 data_dir = "{stage.folder / "agent"}"
-driver = "docker"
+driver = "{place.driver}"
 public_host = "127.0.0.1"
 
 [driver_settings]
-engine = "{engine.url}"
-bind = "127.0.0.1"
-first_port = 22100
-last_port = 22199
-"""
+{place.settings()}"""
     )
     return config
 
@@ -231,7 +223,7 @@ def survive_a_kill(narrator: Narrator, cast: Cast) -> None:
 
         renting = threading.Thread(target=rent, daemon=True)
         renting.start()
-        wait_for("a second container is being made", lambda: _second_container(cast), 60)
+        wait_for("a second machine is being made", lambda: _second_machine(cast), 60)
         cast.agent.send_signal(signal.SIGKILL)
         cast.agent.wait(5)
         narrator.say("killed between the create call and its report")
@@ -243,26 +235,17 @@ def survive_a_kill(narrator: Narrator, cast: Cast) -> None:
             raise StepFailed("the second rental did not become active")
         contract = answer[0]["id"]
         cast.contracts.append(contract)
-        made = [
-            box
-            for box in _containers(cast.stage, cast.engine)
-            if box.labels[LABEL_CONTRACT] == contract
-        ]
-        if len(made) != 1:
-            raise StepFailed(f"{len(made)} containers exist for {contract}")
-        narrator.say(f"contract {contract} is {answer[0]['state']}; containers for it: {len(made)}")
+        made = cast.place.machines(cast.stage.platform_id).count(contract)
+        if made != 1:
+            raise StepFailed(f"{made} machines exist for {contract}")
+        narrator.say(f"contract {contract} is {answer[0]['state']}; machines for it: {made}")
     with narrator.step("The machine that survived answers"):
         narrator.say(cast.tenant.show("ssh", contract, "--", "hostname; uptime"))
 
 
-def _second_container(cast: Cast) -> bool | None:
-    known = set(cast.contracts)
-    new = [
-        box
-        for box in _containers(cast.stage, cast.engine)
-        if box.labels[LABEL_CONTRACT] not in known
-    ]
-    return True if new else None
+def _second_machine(cast: Cast) -> bool | None:
+    there = set(cast.place.machines(cast.stage.platform_id))
+    return True if there - set(cast.contracts) else None
 
 
 def settle_up(narrator: Narrator, cast: Cast) -> None:
@@ -286,18 +269,13 @@ def settle_up(narrator: Narrator, cast: Cast) -> None:
                 ", ".join(f"{name} {minor / 100:.2f}" for name, minor in parts.items()) + " USD"
             )
         narrator.say(cast.provider.show("balance"))
-    with narrator.step("Nothing is left on the engine"):
+    with narrator.step("Nothing is left of the machines"):
+        platform = cast.stage.platform_id
         wait_for(
-            "every container is gone",
-            lambda: True if not _containers(cast.stage, cast.engine) else None,
-            60,
+            "every machine is gone", lambda: None if cast.place.machines(platform) else True, 60
         )
-        narrator.say("0 containers, 0 networks of ours")
-        wait_for(
-            "every network is gone",
-            lambda: True if not _networks(cast.stage, cast.engine) else None,
-            30,
-        )
+        wait_for("all around them is gone", lambda: None if cast.place.rests(platform) else True)
+        narrator.say(cast.place.nothing_left)
     with narrator.step("The operator proves the books"):
         _grant_admin(cast)
         trial = cast.provider.run("admin", "trial-balance")
@@ -348,24 +326,7 @@ Ctrl-C ends everything.""",
             time.sleep(0.5)
 
 
-def remove_leftovers(stage: Stage, engine: Engine) -> None:
-    """Remove containers and networks that an interrupted run left: this demo's platform's only."""
+def remove_leftovers(stage: Stage, place: Place) -> None:
+    """Remove what an interrupted run left: this demo's platform's only."""
     if stage.platform_id:
-        for box in _containers(stage, engine):
-            box.remove(force=True, v=True)
-        for network in _networks(stage, engine):
-            network.remove()
-
-
-def _containers(stage: Stage, engine: Engine) -> list[Any]:
-    ours = {"label": [f"{LABEL_PLATFORM}={stage.platform_id}", LABEL_CONTRACT]}
-    with contextlib.closing(docker.DockerClient(base_url=engine.url, timeout=20)) as client:
-        found: list[Any] = client.containers.list(all=True, filters=ours, ignore_removed=True)
-    return found
-
-
-def _networks(stage: Stage, engine: Engine) -> list[Any]:
-    ours = {"label": f"{LABEL_PLATFORM}={stage.platform_id}"}
-    with contextlib.closing(docker.DockerClient(base_url=engine.url, timeout=20)) as client:
-        found: list[Any] = client.networks.list(filters=ours)
-    return found
+        place.clear(stage.platform_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import signal
 import sys
@@ -15,8 +16,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from demo import play
 from demo.narrator import Narrator, StepFailed
+from demo.places import place
 from demo.stage import Stage
-from devtools.engine import EngineUnavailable, engine
+from devtools.engine import EngineUnavailable
 
 
 def _interrupted(_number: int, _frame: FrameType | None) -> None:
@@ -24,11 +26,11 @@ def _interrupted(_number: int, _frame: FrameType | None) -> None:
 
 
 def perform(narrator: Narrator, folder: Path, *, keep: bool, dev: bool) -> None:
-    """Start an engine and the programs, play the journey, end everything whatever happens."""
-    with engine() as docker:
+    """Get a backend and start the programs, play the journey, end everything whatever happens."""
+    with place(folder, os.environ.get("DEMO_DRIVER", "")) as where:
         stage = Stage(folder)
         try:
-            cast = play.set_up(narrator, stage, docker)
+            cast = play.set_up(narrator, stage, where)
             if not dev:
                 play.rent_and_use(narrator, cast)
                 play.survive_a_kill(narrator, cast)
@@ -38,7 +40,7 @@ def perform(narrator: Narrator, folder: Path, *, keep: bool, dev: bool) -> None:
                 play.hold(cast)
         finally:
             stage.end()
-            play.remove_leftovers(stage, docker)
+            play.remove_leftovers(stage, where)
 
 
 def main() -> int:

@@ -16,6 +16,10 @@ from tests.support.postgres import PostgresMissing, PostgresServer, running_post
 
 LEFT_OUT = Path(__file__).parent.parent / "build" / "left-out"
 
+# The conformance kit ships with the package; its failures shall show values as test files do. Here, and not beside
+# the drivers' tests, because others import the kit too and whoever comes first decides.
+pytest.register_assert_rewrite("decent_cloud.drivers.conformance")
+
 # Two cores shared with everything else: a slow example says nothing about the code.
 settings.register_profile("decent", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("decent")

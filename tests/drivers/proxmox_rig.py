@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from decent_cloud.drivers.conformance.rig import RETRY_AFTER_S, Act, Fault, Power, Rig, every
 from decent_cloud.drivers.contract import Observation, Secret
@@ -48,7 +49,7 @@ class ProxmoxRig(Rig):
         | every((Act.DESTROY,), (Fault.LOST, Fault.SLOW))
         | every((Act.STOP,), (Fault.LOST, Fault.UNAVAILABLE, Fault.LOCKED))
         | {(Act.RESET, Fault.LOST), (Act.PLAN, Fault.SOLD_OUT)}
-    ) - {(Act.CREATE, Fault.LOCKED)} | {(Act.CREATE, Fault.LOCKED)}
+    )
 
     def __init__(self, cloud: FakeProxmox, folder: Path) -> None:
         self.cloud = cloud
@@ -60,7 +61,7 @@ class ProxmoxRig(Rig):
         needed = permissions.needed(VERSIONS[cloud.major], settings)
         cloud.acl = {path: set(each) for path, each in needed.items()}
 
-    def settings_with(self, **settings: object) -> dict[str, object]:
+    def settings_with(self, **settings: Any) -> dict[str, object]:
         return {
             "api": self.cloud.origin,
             "token_file": str(self._token_file),
@@ -75,7 +76,7 @@ class ProxmoxRig(Rig):
             **settings,
         }
 
-    def driver(self, platform: str = "", **settings: object) -> ProxmoxDriver:
+    def driver(self, platform: str = "", **settings: Any) -> ProxmoxDriver:
         wanted = read_settings(self.settings_with(**settings))
         made = ProxmoxDriver(wanted, platform or self.platform, self.cloud.clock, self.wait)
         self._drivers.append(made)
@@ -114,6 +115,9 @@ class ProxmoxRig(Rig):
             cloud.task_ms["qmdestroy"] = 60 * SECOND_MS
         else:
             cloud.fail(method, path, REFUSALS[fault])
+
+    def foreign(self, vmid: int, name: str) -> None:
+        self.cloud.guests[vmid] = Guest(vmid, "pve1", {"name": name})
 
     def add_foreign(self, name: str) -> None:
         self.cloud.guests[555] = Guest(555, "pve2", {"name": name, "memory": "512"})

@@ -95,6 +95,8 @@ class FakeProxmox(Cloud):
         self.task_fails: dict[str, str] = {}
         self.slow_address = 0
         self.agent_down: set[int] = set()
+        self.no_internet = False
+        self.addresses: dict[str, str] = {}  # "*": what every guest has
         self._count = 0
         self.template(9000)
 
@@ -120,6 +122,8 @@ class FakeProxmox(Cloud):
         return [each for each in self.guests.values() if each.config.get("name") == name]
 
     def address(self, guest: Guest) -> str:
+        if "*" in self.addresses:
+            return self.addresses["*"]
         static = guest.network.get("addresses")
         if static:
             return str(static[0]).split("/", maxsplit=1)[0]
@@ -369,7 +373,7 @@ class FakeProxmox(Cloud):
     def config(self, call: Call) -> Answer:
         guest = self._guest(call)
         own: dict[str, Any] = dict(guest.config)
-        for name in ("cores", "sockets", "balloon", "onboot", "template"):
+        for name in ("cores", "sockets", "balloon", "onboot", "template", "protection"):
             if name in own:
                 own[name] = int(own[name])
         if "cpulimit" in own:
@@ -603,8 +607,10 @@ class FakeProxmox(Cloud):
         found = re.search(r"#cloud-config\n(\{.*?\n\})", text, re.DOTALL)
         assert found, text[:200]
         config = json.loads(found.group(1))
-        if config.get("power_state"):
+        if config.get("power_state") and not self.no_internet:
             guest.running = False  # what makes a template ends by switching itself off
+        if "cloud-init clean --logs" in config.get("runcmd", []):
+            guest.instance = ""  # what is forgotten is done again at the next start
         guest.host_key = config.get("ssh_keys", {}).get("ed25519_public", "")
         for each in config.get("users", []):
             guest.users[each["name"]] = {"keys": each.get("ssh_authorized_keys", [])}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from decent_cloud.drivers.contract import AuthFailed, TryLater
 from decent_cloud.drivers.proxmox import mapping
 from decent_cloud.drivers.proxmox.api import ProxmoxApi
@@ -46,12 +48,13 @@ class Census:
         machine = self.take().get(vmid)
         return machine.node if machine else ""
 
-    def clones_run(self) -> bool:
-        """Tell whether a clone of ours is being made right now."""
-        tasks = self._api.running_tasks(self._settings.node)
+    def clones_run(self, guests: Mapping[int, Machine]) -> bool:
+        """Tell whether our token clones something right now, on the nodes that may."""
+        templates = [guests[vmid] for vmid in self._settings.images.values() if vmid in guests]
         return any(
             each.get("type") in _CLONE_TASKS and not each.get("status") and not each.get("endtime")
-            for each in tasks
+            for node in sorted({self._settings.node, *(each.node for each in templates)})
+            for each in self._api.running_tasks(node)
         )
 
     def _on_nodes(self, nodes: set[str]) -> dict[int, Machine]:

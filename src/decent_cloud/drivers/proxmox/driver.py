@@ -124,7 +124,7 @@ class ProxmoxDriver:
 
     def list_owned(self, contract: ContractId | None = None) -> tuple[Observation, ...]:
         """List this platform's complete machines, stopped ones too; removes clones nobody completed."""
-        guests = self._parts.census.take().values()
+        guests = tuple(self._parts.census.take().values())
         scope = self.scope()
         found = []
         for machine in guests:
@@ -137,7 +137,7 @@ class ProxmoxDriver:
                         )
                     )
             elif contract is None and self._may_be_forsaken(machine):
-                self._sweep(machine)
+                self._sweep(machine, guests)
         return tuple(found)
 
     def stop(self, handle: Handle, contract: ContractId) -> Observation:
@@ -295,7 +295,7 @@ class ProxmoxDriver:
             and machine.status == "stopped"
         )
 
-    def _sweep(self, machine: Machine) -> None:
+    def _sweep(self, machine: Machine, guests: tuple[Machine, ...]) -> None:
         """Remove a clone of ours that only another `create` could complete, and none did for long."""
         config = self._parts.api.config(machine.node, machine.vmid) or {}
         marks = mapping.marks_of(config)
@@ -303,4 +303,5 @@ class ProxmoxDriver:
         ours = marks.platform == mapping.mark(self._platform) and not marks.ready
         named = machine.name == mapping.name_of(marks.contract)
         if ours and named and age_ms > _FORSAKEN_MS and not self._parts.making.busy(marks.contract):
-            self._parts.unmaking.remove(machine, marks.contract)
+            alone = [each.name for each in guests].count(machine.name) == 1
+            self._parts.unmaking.remove_half(machine, marks.contract, alone=alone)

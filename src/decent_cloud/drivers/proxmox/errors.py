@@ -95,8 +95,8 @@ def judge_text(text: str, what: str) -> DriverError | None:
         return AuthFailed(
             f"{what}; give the token {privileges} on {path}", path=path, privilege=privileges
         )
-    if _MISSING.search(text):
-        return Rejected(what)
+    if _MISSING.search(text):  # it was there a moment ago: a read will say
+        return TryLater(what, after_s=_BUSY_AFTER_S)
     if _FULL.search(text):
         return NoCapacity(what)
     if _BUSY.search(text) or _AGENT_DOWN.search(text):

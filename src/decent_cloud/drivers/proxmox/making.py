@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -67,7 +68,11 @@ class Making:
         data = user_data(spec, limit_bytes=SEED_LIMIT_BYTES)
         with self._alone(spec.contract):
             guests = self._census.take()
-            machine = self._find(spec, guests) or self._clone(spec, guests)
+            machine = self._find(spec, guests)
+            if machine is None:
+                made = self._clone(spec, guests)
+                # Another agent may have cloned meanwhile: both then choose the same one.
+                machine = self._find(spec, self._census.take()) or made
             config = self._ours(spec, machine)
             marks = mapping.marks_of(config)
             if marks.ready:
@@ -78,7 +83,7 @@ class Making:
                 return self._complete(spec, machine, config, data)
             except _DEFINITE:
                 with contextlib.suppress(DriverError):
-                    self._unmaking.remove(machine, spec.contract)
+                    self._unmaking.remove_half(machine, spec.contract, alone=True)
                 raise
 
     @contextlib.contextmanager
@@ -105,9 +110,8 @@ class Making:
             key=lambda each: (not mapping.marks_in_tags(each.tags).ready, each.vmid),
         )
         for extra in found[1:]:
-            marks = mapping.marks_of(self._ours(spec, extra))
-            if not marks.ready and not extra.lock:
-                self._unmaking.remove(extra, spec.contract)
+            self._ours(spec, extra)
+            self._unmaking.remove_half(extra, spec.contract, alone=False)
         return found[0] if found else None
 
     def _ours(self, spec: InstanceSpec, machine: Machine) -> Record:
@@ -122,7 +126,7 @@ class Making:
         return config
 
     def _locked(self, machine: Machine) -> DriverError:
-        if self._census.clones_run():
+        if self._census.clones_run(self._census.take()):
             return TryLater(f"the VM {machine.vmid} is being cloned", after_s=3)
         fresh = self._api.config(machine.node, machine.vmid)
         if fresh is None or not fresh.get("lock"):
@@ -206,16 +210,23 @@ class Making:
             )
 
     def _no_nameless(self, guests: dict[int, Machine]) -> None:
-        """Wait for clones that show no name yet: one may be ours, from a call whose answer was lost."""
+        """Wait for clones that show no name yet: one may be ours, from a call whose answer was lost.
+
+        Where no clone runs, and still none has a name, they are left from a crash of the node.
+        """
+        nameless = self._nameless(guests)
+        if not nameless:
+            return
+        running = self._census.clones_run(guests)
+        if running or nameless != self._nameless(self._census.take()):
+            vmid = min(nameless)
+            raise TryLater(f"a clone to VM {vmid} shows no name yet", after_s=3)
+
+    def _nameless(self, guests: dict[int, Machine]) -> set[int]:
         with self._lock:
             cloning = frozenset(self._cloning)
-        nameless = [
-            each.vmid
-            for each in guests.values()
-            if self._settings.owns(each.vmid) and not each.name and each.vmid not in cloning
-        ]
-        if nameless and self._census.clones_run():
-            raise TryLater(f"a clone to VM {nameless[0]} shows no name yet", after_s=3)
+        found = {each.vmid for each in guests.values() if not each.name}
+        return {vmid for vmid in found - cloning if self._settings.owns(vmid)}
 
     # --- complete and start ---
 
@@ -245,10 +256,19 @@ class Making:
         )
         form = mapping.config_form(spec, fresh, seed=seed, marks=marks, settings=self._settings)
         self._api.configure(machine.node, machine.vmid, form)
-        return self._started(machine), marks
+        self._unmaking.remove_seeds(machine.node, spec.contract, keep=seed)
+        try:
+            return self._started(machine), marks
+        except _DEFINITE:  # complete, and yet this node cannot run it
+            with contextlib.suppress(DriverError):
+                self._unmaking.remove(machine, spec.contract)
+            raise
 
     def _upload(self, spec: InstanceSpec, machine: Machine, data: str) -> str:
-        """Put the first-start drive on its storage, over what an earlier try may have left."""
+        """Put the first-start drive on its storage, under a name of its own for each try.
+
+        So no try takes away what another one has attached; the rest goes when one is complete.
+        """
         settings, node = self._settings, machine.node
         storage, mac = settings.seed_storage, mapping.mac_of(spec.contract)
         address = settings.address_of(machine.vmid)
@@ -259,13 +279,10 @@ class Making:
             hostname=spec.hostname,
             network=network,
         )
-        name = mapping.seed_name(spec.platform, spec.contract, spec.attempt)
-        volume = f"{storage}:iso/{name}"
-        if volume in self._api.images(node, storage, "iso"):
-            self._done(self._api.remove_volume(node, storage, volume), "a drive is being removed")
+        name = mapping.seed_name(spec.platform, spec.contract, secrets.token_hex(8))
         upid = self._api.upload_iso(node, storage, name, image)
         self._done(upid, "the first-start drive is on its way")
-        return volume
+        return f"{storage}:iso/{name}"
 
     def _started(self, machine: Machine) -> Machine:
         status = self._api.status(machine.node, machine.vmid)

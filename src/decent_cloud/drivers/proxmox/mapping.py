@@ -176,9 +176,9 @@ def is_our_name(name: str) -> bool:
     return name.startswith(_NAME_PREFIX)
 
 
-def seed_name(platform: str, contract: str, attempt: str) -> str:
-    """Return the file name of a first-start drive; `seed_prefix` is its beginning."""
-    return f"{seed_prefix(platform, contract)}{mark(attempt)}.iso"
+def seed_name(platform: str, contract: str, one: str) -> str:
+    """Return the file name of one first-start drive; `seed_prefix` is its beginning."""
+    return f"{seed_prefix(platform, contract)}{one}.iso"
 
 
 def seed_prefix(platform: str, contract: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 
 from decent_cloud.drivers.contract import Check
@@ -70,10 +71,31 @@ def checks(
             yield Check(name, True, ", ".join(privileges))
 
 
+def commands(version: str, settings: ProxmoxSettings, token: str) -> tuple[str, ...]:
+    """Return the shell commands that make a token `user@pve!name` with just these privileges.
+
+    The last one prints the secret, once.
+    """
+    user, _, name = token.partition("!")
+    made = [f"pveum user add {user}", f"pveum user token add {user} {name} --privsep 0"]
+    given = []
+    for path, privileges in needed(version, settings).items():
+        role = _role(path)
+        given.append(f'pveum role add {role} --privs "{" ".join(privileges)}"')
+        given.append(f"pveum acl modify {path} --users {user} --roles {role}")
+    return (made[0], *given, made[1])
+
+
 def cure(path: str, privileges: tuple[str, ...]) -> str:
     """Return the commands that give privileges on a path, for a shell on a node."""
-    role = ROLE + "".join(part.title() for part in path.split("/")[1:2])
+    role = _role(path)
     return (
         f'pveum role add {role} --privs "{" ".join(privileges)}"; '
-        f"pveum acl modify {path} --tokens USER@REALM!NAME --roles {role}"
+        f"pveum acl modify {path} --users USER@REALM --roles {role}"
     )
+
+
+def _role(path: str) -> str:
+    """Return one role's name for each path, since storages may need different privileges."""
+    words = re.findall(r"[A-Za-z0-9]+", path)
+    return ROLE + "-" + "-".join(words)

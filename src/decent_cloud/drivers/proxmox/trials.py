@@ -134,7 +134,7 @@ def _left_overs(
 ) -> Check:
     """Look for clones that a crash of the node left: they have no name and stay locked."""
     dead = [str(m.vmid) for m in guests.values() if settings.owns(m.vmid) and not m.name and m.lock]
-    if dead and not census.clones_run():
+    if dead and not census.clones_run(guests):
         cure = "; ".join(f"qm unlock {vmid} && qm destroy {vmid}" for vmid in dead)
         return Check("left-overs", False, f"dead clones hold ids: {', '.join(dead)}", cure)
     return Check("left-overs", True, "none")

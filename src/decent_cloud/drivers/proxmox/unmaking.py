@@ -43,11 +43,26 @@ class Unmaking:
             return False
         return self._api.config(machine.node, machine.vmid) is None
 
-    def remove_seeds(self, node: str, contract: str) -> None:
-        """Remove the first-start drives of a contract."""
+    def remove_half(self, machine: Machine, contract: str, *, alone: bool) -> None:
+        """Remove a clone of ours that never became complete; `alone` if the contract has no other VM.
+
+        One that somebody completes meanwhile is left: what runs Proxmox itself does not remove.
+        """
+        config = self._api.config(machine.node, machine.vmid) or {}
+        marks = mapping.marks_of(config)
+        if marks.ready or config.get("lock") or not marks.are(self._platform, contract):
+            return
+        if alone:
+            self.remove_seeds(machine.node, contract)
+        upid = self._api.delete(machine.node, machine.vmid)
+        if upid is not None:
+            self._tasks.finish(upid, self._settings.task_wait_s)
+
+    def remove_seeds(self, node: str, contract: str, *, keep: str = "") -> None:
+        """Remove the first-start drives of a contract but the one in use."""
         storage = self._settings.seed_storage
         prefix = f"{storage}:iso/{mapping.seed_prefix(self._platform, contract)}"
         for volume in self._api.images(node, storage, "iso"):
-            if volume.startswith(prefix):
+            if volume.startswith(prefix) and volume != keep:
                 upid = self._api.remove_volume(node, storage, volume)
                 self._tasks.finish(upid, self._settings.task_wait_s)

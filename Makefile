@@ -14,7 +14,7 @@ COMPLETE := domain/keys
 covered = report=$$($(PY) -m coverage report --include='*/$(1)/*' --fail-under=100) || { echo "$$report"; exit 1; }
 FAST := not slow and not docker and not postgres and not journey
 
-.PHONY: help demo dev check test bench migration driver lock clean python system format-check lint types imports fast
+.PHONY: help demo dev check test bench migration driver lock clean python system vm format-check lint types imports fast
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,7 +28,7 @@ dev: python system ## Run the platform and a provider's agent to develop against
 check: python ## Format, lint, types, imports and the fast tests, in less than a minute
 	@$(MAKE) -j2 --output-sync=target format-check lint types imports fast
 
-test: python system ## Everything: what `check` does, then every test, with coverage
+test: python system vm ## Everything: what `check` does, then every test, with coverage
 	@$(MAKE) format-check lint types imports
 	@mkdir -p build/coverage
 	@$(PY) -m pytest -q --cov --cov-report=xml --cov-report=term:skip-covered $(ARGS)
@@ -58,6 +58,9 @@ python:
 
 system:
 	@tools/bootstrap system
+
+vm:
+	@tools/bootstrap vm
 
 format-check:
 	@$(PY) -m ruff format --quiet --check --output-format concise $(CODE) || { echo "to mend: .venv/bin/ruff format" >&2; exit 1; }

@@ -21,8 +21,9 @@ from tests.journeys import convergence
 
 pytestmark = [pytest.mark.journey, pytest.mark.slow]
 
-# On another path: each has a test of its own below.
+# On other paths: stop and start have tests below, quarantine in test_two_agents.py, resets where they are tried.
 ELSEWHERE = {
+    *steps.RESET_PATH,
     steps.STOP_CALLED,
     steps.STOP_ANSWERED,
     steps.START_CALLED,

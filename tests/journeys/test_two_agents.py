@@ -64,13 +64,14 @@ def test_the_slower_agent_of_two_is_refused_and_goes_on(market: Market) -> None:
     convergence.ended(market, contract)
 
 
+@pytest.mark.parametrize("kill_at", ["", steps.QUARANTINE_JOURNALLED])
 def test_a_second_machine_made_too_late_is_kept_aside_and_removed_at_the_end(
-    market: Market,
+    market: Market, kill_at: str
 ) -> None:
     """It comes back in the middle of its create call, in a cloud that then makes a second machine."""
     slow, quick, offering = _two_agents(market)
     market.cloud.change(before_ms={Verb.CREATE.value: 2_000})
-    slow.start()
+    slow.start(kill_at)
     contract = market.tenant.rent(offering).id
     until("the create call is under way", lambda: market.cloud.calls(Verb.CREATE, contract))
     slow.freeze()
@@ -78,6 +79,9 @@ def test_a_second_machine_made_too_late_is_kept_aside_and_removed_at_the_end(
     winner = _taken_over(market, quick, contract)
 
     slow.thaw()
+    if kill_at:
+        slow.wait_killed()
+        slow.start()
     until("a second machine is made", lambda: market.made(contract) == 2)
     until("the slow agent knows", lambda: _stage(market, slow, contract) is Stage.QUARANTINED)
     until("only one runs", lambda: market.running(contract) == 1)

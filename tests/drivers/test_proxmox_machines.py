@@ -8,6 +8,7 @@ import ipaddress
 import itertools
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,29 @@ def test_a_long_clone_is_gone_on_with_by_the_next_call(rig: ProxmoxRig) -> None:
     made = patiently(rig, lambda: rig.driver().create(spec))
     assert len(rig.cloud.asked("POST", "/clone$")) == 1
     assert removed(rig, rig.driver(), made).state is Observed.ABSENT
+
+
+def test_a_long_clone_holds_up_no_other_contract(rig: ProxmoxRig) -> None:
+    driver = rig.driver()
+    rig.cloud.task_ms["qmclone"] = 200 * SECOND_MS
+    slow, quick = new_spec(rig), new_spec(rig)
+    with pytest.raises(TryLater, match="under way"):
+        driver.create(slow)
+    running(rig, driver, quick)
+    with pytest.raises(TryLater, match="no name yet"):
+        driver.create(slow)
+    rig.wait(200)
+    running(rig, driver, slow)
+    assert len(rig.cloud.asked("POST", "/clone$")) == 2
+
+
+def test_many_contracts_at_once_get_one_machine_each(rig: ProxmoxRig) -> None:
+    driver = rig.driver(timeout_s=20)
+    specs = [new_spec(rig) for _ in range(16)]
+    with ThreadPoolExecutor(8) as threads:
+        made = list(threads.map(lambda each: patiently(rig, lambda: driver.create(each)), specs))
+    assert [rig.count(each.contract) for each in specs] == [1] * 16
+    assert len({handle_of(each).data["vmid"] for each in made}) == 16
 
 
 def test_an_id_that_went_to_another_contract_says_that_ours_is_gone(rig: ProxmoxRig) -> None:

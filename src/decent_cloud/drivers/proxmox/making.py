@@ -53,7 +53,8 @@ class Making:
         self._clock = clock
         self._lock = threading.Lock()
         self._busy: set[str] = set()
-        self._cloning: set[int] = set()  # ids that other threads of this program clone to
+        # Which contract this program cloned for, by id: a clone shows no name for minutes.
+        self._tried: dict[int, str] = {}
 
     def busy(self, contract: str) -> bool:
         """Tell whether a machine of this contract is being made by this program."""
@@ -142,9 +143,9 @@ class Making:
     def _clone(self, spec: InstanceSpec, guests: dict[int, Machine]) -> Machine:
         template = self._template(spec, guests)
         self._room(spec)
-        self._no_nameless(guests)
+        self._no_nameless(spec, guests)
         for vmid in mapping.ids_for(spec.contract, self._settings):
-            if vmid in guests or vmid in self._cloning:
+            if vmid in guests or not self._reserve(vmid, spec.contract):
                 continue
             made = self._clone_to(spec, template, vmid)
             if made is not None:
@@ -154,7 +155,7 @@ class Making:
             found = self._find(spec, guests)
             if found is not None:
                 return found
-            self._no_nameless(guests)
+            self._no_nameless(spec, guests)
         raise NoCapacity(
             f"all ids from {self._settings.first_vmid} to {self._settings.last_vmid} are taken"
         )
@@ -173,18 +174,29 @@ class Making:
             form["pool"] = settings.pool
         if template.node != settings.node:
             form["target"] = settings.node
-        with self._lock:
-            self._cloning.add(vmid)
         try:
             upid = self._api.clone(template.node, template.vmid, form)
-            if upid is None:
-                return None
-            if not self._tasks.finish(upid, settings.clone_wait_s):
-                raise TryLater(f"the clone to VM {vmid} is under way", after_s=5, vmid=vmid)
-        finally:
-            with self._lock:
-                self._cloning.discard(vmid)
+            done = upid is not None and self._tasks.finish(upid, settings.clone_wait_s)
+        except TryLater:
+            raise  # it may be there and show no name: remember whose it is
+        except DriverError:
+            self._release(vmid)
+            raise
+        if upid is not None and not done:
+            raise TryLater(f"the clone to VM {vmid} is under way", after_s=5, vmid=vmid)
+        self._release(vmid)
+        if upid is None:
+            return None
         return Machine(vmid, settings.node, spec.name, "", "stopped", "", template=False)
+
+    def _reserve(self, vmid: int, contract: str) -> bool:
+        """Note for whom an id is tried; False if it is for another contract."""
+        with self._lock:
+            return self._tried.setdefault(vmid, contract) == contract
+
+    def _release(self, vmid: int) -> None:
+        with self._lock:
+            self._tried.pop(vmid, None)
 
     def _template(self, spec: InstanceSpec, guests: dict[int, Machine]) -> Machine:
         vmid = self._settings.images.get(spec.image)
@@ -209,24 +221,33 @@ class Making:
                 f"the storage {name} has {free_gib} GiB free and the machine takes {spec.disk_gib}"
             )
 
-    def _no_nameless(self, guests: dict[int, Machine]) -> None:
+    def _no_nameless(self, spec: InstanceSpec, guests: dict[int, Machine]) -> None:
         """Wait for clones that show no name yet: one may be ours, from a call whose answer was lost.
 
         Where no clone runs, and still none has a name, they are left from a crash of the node.
         """
-        nameless = self._nameless(guests)
+        nameless = self._nameless(spec.contract, guests)
         if not nameless:
             return
         running = self._census.clones_run(guests)
-        if running or nameless != self._nameless(self._census.take()):
+        if running or nameless != self._nameless(spec.contract, self._census.take()):
             vmid = min(nameless)
             raise TryLater(f"a clone to VM {vmid} shows no name yet", after_s=3)
 
-    def _nameless(self, guests: dict[int, Machine]) -> set[int]:
+    def _nameless(self, contract: str, guests: dict[int, Machine]) -> set[int]:
+        """Return the ids that may be this contract's and show no name."""
         with self._lock:
-            cloning = frozenset(self._cloning)
-        found = {each.vmid for each in guests.values() if not each.name}
-        return {vmid for vmid in found - cloning if self._settings.owns(vmid)}
+            tried = dict(self._tried)
+            for vmid in tried:
+                if vmid in guests and guests[vmid].name:
+                    del self._tried[vmid]
+        return {
+            each.vmid
+            for each in guests.values()
+            if not each.name
+            and self._settings.owns(each.vmid)
+            and tried.get(each.vmid, contract) == contract
+        }
 
     # --- complete and start ---
 

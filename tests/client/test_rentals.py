@@ -50,6 +50,7 @@ from decent_cloud.wire.v1.money import Amount
 from decent_cloud.wire.v1.offerings import OfferingView
 
 NOW_MS = 1_800_000_000_000
+NOT_SHOWN_SO = {"price", "grace_hours", "management_key", "reset"}  # a view says these otherwise
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGPKSUTyz1HwHReFVvD5obVsALAgJRNarH4TRpNePnAS"
 TERMS: dict[str, Json] = {
     "accept_mode": "auto",
@@ -59,6 +60,7 @@ TERMS: dict[str, Json] = {
     "grace_hours": 24,
     "image": "tiny",
     "kind": "container",
+    "management_key": "no",
     "max_hours": 720,
     "memory_mib": 128,
     "min_hours": 1,
@@ -66,6 +68,7 @@ TERMS: dict[str, Json] = {
     "price": {"amount_minor": 5, "asset": "USD"},
     "provision_timeout_s": 1800,
     "region": "",
+    "reset": "no",
     "title": "Small",
 }
 
@@ -84,7 +87,7 @@ def _view(**changes: Any) -> OfferingView:
     terms = canonical.write(TERMS).decode()
     offer = Offer(PROVIDER.account_id, OfferingId("o1"), 3, terms_hash(terms))
     plain: dict[str, Any] = {
-        **{name: value for name, value in TERMS.items() if name not in {"price", "grace_hours"}},
+        **{name: value for name, value in TERMS.items() if name not in NOT_SHOWN_SO},
         "id": "o1",
         "provider": PROVIDER.account_id,
         "provider_name": "Farm",

@@ -30,6 +30,7 @@ from decent_cloud.drivers.parts.cloud_init import DIGITALOCEAN_LIMIT_BYTES, user
 from decent_cloud.drivers.parts.create_gate import CreateGate
 from decent_cloud.drivers.parts.size_choice import plan_check
 from decent_cloud.drivers.parts.token_file import read_token
+from decent_cloud.drivers.parts.vendor_password import own_password_last
 from decent_cloud.kernel.clock import MINUTE_MS, Clock, SystemClock
 from decent_cloud.kernel.ids import ContractId
 from decent_cloud.kernel.status import Observed
@@ -58,6 +59,7 @@ class DigitalOceanDriver:
         self._gate = CreateGate(self._clock, settings.read_lag_s)
         self._lock = threading.Lock()
         self._opened: DigitalOceanApi | None = None
+        self._closed = False
         self._scope = ""
         self._read: tuple[int, Catalogue] | None = None
         self._probed: Probe | None = None
@@ -98,7 +100,8 @@ class DigitalOceanDriver:
             found = self._find(spec)
             if found:
                 return self._adopted(found)
-            data = user_data(spec, limit_bytes=DIGITALOCEAN_LIMIT_BYTES)
+            last = own_password_last(spec)
+            data = user_data(spec, limit_bytes=DIGITALOCEAN_LIMIT_BYTES, extra=last)
             choice = self._catalogue().choose(_plan_of(spec), self._settings)
             self._known_scope()
             bodies = [
@@ -190,8 +193,9 @@ class DigitalOceanDriver:
         return (plan_check(f"{choice.size} from {choice.image} in {places}", None),)
 
     def close(self) -> None:
-        """Release connections."""
+        """Release connections; later calls are TryLater."""
         with self._lock:
+            self._closed = True
             if self._opened is not None:
                 self._opened.close()
                 self._opened = None
@@ -199,6 +203,8 @@ class DigitalOceanDriver:
     @property
     def _api(self) -> DigitalOceanApi:
         with self._lock:
+            if self._closed:
+                raise TryLater("the driver is closed")
             if self._opened is None:
                 token = read_token(self._settings.token_file)
                 self._opened = DigitalOceanApi(

@@ -28,6 +28,7 @@ from decent_cloud.drivers.parts.create_gate import CreateGate
 from decent_cloud.drivers.parts.rate_budget import RateBudget
 from decent_cloud.drivers.parts.size_choice import plan_check
 from decent_cloud.drivers.parts.token_file import read_token
+from decent_cloud.drivers.parts.vendor_password import own_password_last
 from decent_cloud.drivers.vultr import mapping, trials
 from decent_cloud.drivers.vultr.api import Record, VultrApi
 from decent_cloud.drivers.vultr.catalogue import Catalogue
@@ -57,6 +58,7 @@ class VultrDriver:
         self._gate = CreateGate(self._clock, settings.read_lag_s)
         self._lock = threading.Lock()
         self._opened: VultrApi | None = None
+        self._closed = False
         self._scope = ""
         self._read: tuple[int, Catalogue] | None = None
         self._probed: Probe | None = None
@@ -97,7 +99,8 @@ class VultrDriver:
             found = self._find(spec)
             if found:
                 return self._observe_first(found)
-            data = user_data(spec, limit_bytes=mapping.USER_DATA_LIMIT_BYTES)
+            last = own_password_last(spec)
+            data = user_data(spec, limit_bytes=mapping.USER_DATA_LIMIT_BYTES, extra=last)
             choice = self._catalogue().choose(_plan_of(spec), self._settings)
             self._known_scope()
             bodies = [
@@ -180,8 +183,9 @@ class VultrDriver:
         return (plan_check(f"{choice.plan} with {choice.system} in {places}", None),)
 
     def close(self) -> None:
-        """Release connections."""
+        """Release connections; later calls are TryLater."""
         with self._lock:
+            self._closed = True
             if self._opened is not None:
                 self._opened.close()
                 self._opened = None
@@ -189,6 +193,8 @@ class VultrDriver:
     @property
     def _api(self) -> VultrApi:
         with self._lock:
+            if self._closed:
+                raise TryLater("the driver is closed")
             if self._opened is None:
                 token = read_token(self._settings.token_file)
                 self._opened = VultrApi(

@@ -55,7 +55,15 @@ def test_every_privilege_that_is_asked_for_is_missed_by_name(rig: ProxmoxRig) ->
 
 @pytest.mark.parametrize(
     "privilege",
-    ["VM.Allocate", "VM.Clone", "VM.Config.CDROM", "VM.Config.Network", "VM.PowerMgmt", "SDN.Use"],
+    [
+        "VM.Allocate",
+        "VM.Clone",
+        "VM.Config.CDROM",
+        "VM.Config.Cloudinit",
+        "VM.Config.Network",
+        "VM.PowerMgmt",
+        "SDN.Use",
+    ],
 )
 def test_a_refusal_at_work_names_the_privilege_and_leaves_no_machine_that_runs(
     rig: ProxmoxRig, privilege: str

@@ -24,7 +24,6 @@ _BY_OPTION = [
     (r"cores|sockets|cpulimit|cpu", "VM.Config.CPU"),
     (r"memory|balloon", "VM.Config.Memory"),
     (r"net\d+", "VM.Config.Network"),
-    (r"(ide|sata|scsi)\d+", "VM.Config.CDROM"),
     (r"tags|onboot|agent|description|name|boot", "VM.Config.Options"),
     (r"scsihw|serial\d+|vga|ostype", "VM.Config.HWType"),
 ]
@@ -111,7 +110,7 @@ class FakeProxmox(Cloud):
                 "template": "1",
                 "boot": "order=scsi0",
                 "scsi0": f"fast:base-{vmid}-disk-0,size=3G",
-                "ide2": "fast:vm-9000-cloudinit,media=cdrom",
+                "ide2": f"fast:vm-{vmid}-cloudinit,media=cdrom",
                 "net0": "virtio=BC:24:11:00:00:01,bridge=vmbr0",
                 "memory": "512",
                 "agent": "1",
@@ -391,6 +390,7 @@ class FakeProxmox(Cloud):
                 "detected modified configuration - file changed by other user? Try again."
             )
         for name in re.split(r"[,; ]", form.pop("delete", "")):
+            self._may_drive(guest.vmid, self._kept(guest.vmid, name) if name[:3] == "ide" else "")
             guest.config.pop(name, None)
         for name, value in form.items():
             volume = value.partition(",")[0]
@@ -571,12 +571,26 @@ class FakeProxmox(Cloud):
             raise Refused(f"unable to create VM {vmid}: config file already exists")
 
     def _may_set(self, vmid: int, form: dict[str, str]) -> None:
-        for name in form:
+        for name, value in form.items():
             for pattern, privilege in _BY_OPTION:
                 if re.fullmatch(pattern, name):
                     self.need(f"/vms/{vmid}", privilege)
+            if re.fullmatch(r"(ide|sata|scsi)\d+", name):
+                self._may_drive(vmid, value)
+                self._may_drive(vmid, self._kept(vmid, name))
             if re.fullmatch(r"net\d+", name):
                 self.need("/sdn/zones/localnetwork/vmbr0", "SDN.Use")
+
+    def _kept(self, vmid: int, name: str) -> str:
+        return self.guests[vmid].config.get(name, "") if vmid in self.guests else ""
+
+    def _may_drive(self, vmid: int, drive: str) -> None:
+        """Ask for what a drive takes, the old one in its place as well as the new."""
+        if not drive:
+            return
+        wanted = ["VM.Config.CDROM"] if "media=cdrom" in drive else ["VM.Config.Disk"]
+        for each in [*wanted, *(["VM.Config.Cloudinit"] if "cloudinit" in drive else [])]:
+            self.need(f"/vms/{vmid}", each)
 
     def _listed(self, guest: Guest) -> dict[str, Any]:
         own = guest.config

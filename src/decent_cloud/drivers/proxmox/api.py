@@ -134,9 +134,10 @@ class ProxmoxApi:
         _data(self._rest.call("PUT", f"{_vm(node, vmid)}/config", form=_encoded(form)))
 
     def resize(self, node: str, vmid: int, disk: str, size_gib: int) -> str:
-        """Grow a disk; returns the task."""
+        """Grow a disk; returns the task, empty where it has that size already."""
         form = {"disk": disk, "size": f"{size_gib}G"}
-        return self._task("PUT", f"{_vm(node, vmid)}/resize", form)
+        answered = self._rest.call("PUT", f"{_vm(node, vmid)}/resize", form=form)
+        return str(_data(answered) or "")
 
     def power(self, node: str, vmid: int, verb: str, form: Form | None = None) -> str:
         """Start, stop or shut down a VM; returns the task."""

@@ -15,6 +15,7 @@ _VMS = (
     "VM.Clone",
     "VM.Config.CDROM",
     "VM.Config.CPU",
+    "VM.Config.Cloudinit",  # beside CDROM, to put our drive where a template has Proxmox's own
     "VM.Config.Disk",
     "VM.Config.HWType",
     "VM.Config.Memory",

@@ -72,7 +72,13 @@ def test_an_agent_that_answers_is_taken_in_with_its_permissions(provider: Desk) 
     _answer(provider.url, token["code"], keys)
     joined = provider.run("agents", "approve", token["code"], "--yes", "--label", "rack 1")
     assert (joined["agent"], joined["pool"], joined["label"]) == (keys.kid, token["pool"], "rack 1")
-    assert joined["permissions"] == ["fetch_contracts", "health_check", "heartbeat", "provision"]
+    assert joined["permissions"] == [
+        "fetch_contracts",
+        "health_check",
+        "heartbeat",
+        "provision",
+        "reset_password",
+    ]
     me = _me(provider, keys)
     assert (me.agent, me.pool) == (keys.kid, token["pool"])
     assert keys.kid in provider.show("agents", "list")

@@ -35,6 +35,7 @@ from decent_cloud.wire.v1.resets import (
 MAX_ROUNDS = 5  # secrets that are made for one reset
 MAX_REFUSALS = 3  # logins with one of them
 LOOK_AGAIN_MS = 500
+ALARM_NOT_ALLOWED = "reset_not_allowed"  # the provider must delegate it: decent agents approve
 P = ResetPhase
 _OPEN = frozenset({ResetState.REQUESTED, ResetState.CLAIMED, ResetState.APPLIED})
 
@@ -88,9 +89,13 @@ class Resetting:
         w = self._work
         self.forget(instance.contract)
         w.on_step(steps.RESET_CLAIM_ASKED)
-        answer = w.api.report_password(
-            instance.contract, PasswordClaimed(scope=instance.scope, reset=reset.id)
-        )
+        body = PasswordClaimed(scope=instance.scope, reset=reset.id)
+        try:
+            answer = w.api.report_password(instance.contract, body)
+        except ApiProblem as error:
+            if error.code == "agent_not_allowed":
+                w.alarm(ALARM_NOT_ALLOWED, error.message)
+            raise
         w.on_step(steps.RESET_CLAIM_ANSWERED)
         if answer.state not in _OPEN and not reset.unsure:
             self._end(instance, reset.id)

@@ -56,7 +56,7 @@ _permission = click.option(
     "permissions",
     multiple=True,
     type=click.Choice([one.value for one in Permission]),
-    help="What the agent may do (repeat). Usual: all but reset_password.",
+    help="What the agent may do (repeat). Usual: all.",
 )
 _days = click.option(
     "--days", type=click.IntRange(1, 3650), help="End the delegation after so many days."

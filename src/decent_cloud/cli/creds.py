@@ -6,12 +6,13 @@ import click
 
 from decent_cloud.cli.access import access_rows, access_shape, open_access
 from decent_cloud.cli.commands import Leaf
+from decent_cloud.cli.resets import reset
 from decent_cloud.cli.session import Session, pass_session
 
 
 @click.group("creds")
 def group() -> None:
-    """Open what an agent sealed for you."""
+    """Open what an agent sealed for you, and have new passwords made."""
 
 
 @group.command("show", cls=Leaf, example="decent creds show CONTRACT --reveal")
@@ -30,3 +31,6 @@ def show(session: Session, contract: str, reveal: bool) -> None:
         session.out.data({"contract": view.id} | access_shape(credential, reveal=reveal))
         return
     session.out.fields([("contract", view.id), *access_rows(credential, reveal=reveal)])
+
+
+group.add_command(reset)

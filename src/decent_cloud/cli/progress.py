@@ -27,6 +27,7 @@ ENDED = frozenset(
         ContractState.FAILED,
     }
 )
+BESIDE = "reset_"  # steps of password resets leave the contract in its state
 _WAITS = {
     ContractState.REQUESTED: "waiting for the payment",
     ContractState.PENDING: "waiting for the provider's yes",
@@ -51,8 +52,9 @@ def follow(
                 continue
             step = codec.from_json(one.data, ContractEvent)
             # A stream that was made anew begins with the state that was shown already.
-            if (step.state, step.at) != last:
-                last = (step.state, step.at)
+            beside = step.event.startswith(BESIDE)
+            if beside or (step.state, step.at) != last:
+                last = last if beside else (step.state, step.at)
                 yield step
             if until(step.state):
                 return
@@ -86,7 +88,8 @@ class Steps:
         self.began_ms = self.began_ms or at_ms
         spent_ms = max(0, at_ms - self.began_ms)
         reason = f"  {shown(found.reason)}" if found.reason else ""
-        text = f"{spent_ms // SECOND_MS:>5}.{spent_ms % SECOND_MS // 10:02d} s  {found.state.value}{reason}"
+        word = found.event if found.event.startswith(BESIDE) else found.state.value
+        text = f"{spent_ms // SECOND_MS:>5}.{spent_ms % SECOND_MS // 10:02d} s  {word}{reason}"
         if self._console is None or self._status is None:
             self.out.say(text)
             return

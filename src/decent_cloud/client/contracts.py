@@ -13,6 +13,7 @@ from decent_cloud.wire.v1.contracts import (
     HistoryView,
     PlaceOrder,
 )
+from decent_cloud.wire.v1.resets import ResetsView, ResetView
 
 
 class ContractsApi:
@@ -47,6 +48,15 @@ class ContractsApi:
     def credential(self, contract: str) -> CredentialView:
         """Return the newest sealed credential, as a device of the tenant."""
         return self._transport.get(f"/contracts/{contract}/credential", CredentialView)
+
+    def reset_password(self, contract: str) -> ResetView:
+        """Ask the machine's agent for a new password, as the tenant."""
+        path = f"/contracts/{contract}/reset-password"
+        return self._transport.write("POST", path, ResetView, None)
+
+    def resets(self, contract: str) -> ResetsView:
+        """Return a contract's password resets, oldest first."""
+        return self._transport.get(f"/contracts/{contract}/resets", ResetsView)
 
     def events(self, contract: str) -> EventStream:
         """Return the stream of a contract's steps, its present state first."""

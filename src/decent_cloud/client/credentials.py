@@ -65,15 +65,12 @@ def open_newest(
 def _delegated(
     served: CredentialView, provider_chain: ChainState, pool: str, now_ms: int
 ) -> frozenset[Kid]:
-    """Return the agent that the provider lets provision in this pool, if the platform proves it."""
+    """Return the agent that the provider lets make secrets in this pool, if the platform proves it."""
     try:
         found = verify_delegation(from_wire(served.delegation), provider_chain)
     except KeyRefused:
         # A revocation, or one by a device revoked since: a credential accepted before still opens.
         return frozenset()
     good = found.live_at(now_ms) and found.pool_id == pool
-    return (
-        frozenset({found.agent})
-        if good and Permission.PROVISION in found.permissions
-        else frozenset()
-    )
+    may_seal = {Permission.PROVISION, Permission.RESET_PASSWORD} & set(found.permissions)
+    return frozenset({found.agent}) if good and may_seal else frozenset()

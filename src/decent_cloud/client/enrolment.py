@@ -24,12 +24,13 @@ from decent_cloud.kernel.status import Permission
 from decent_cloud.wire.v1.accounts import AppendLink
 from decent_cloud.wire.v1.agents import CreateDelegation, DelegationView, RevokeDelegation
 
-# What the journey of a rental needs; resetting passwords is asked for by name.
+# What the journey of a rental needs, to the new password that its terms promise.
 USUAL_PERMISSIONS = (
     Permission.FETCH_CONTRACTS,
     Permission.HEALTH_CHECK,
     Permission.HEARTBEAT,
     Permission.PROVISION,
+    Permission.RESET_PASSWORD,
 )
 
 

@@ -291,6 +291,19 @@ def test_a_half_beside_a_complete_machine_goes_without_it(rig: ProxmoxRig) -> No
     assert (rig.count(spec.contract), rig.pieces(spec.contract)) == (1, 1)
 
 
+def test_what_a_clone_inherits_from_its_template_stands_in_no_way(rig: ProxmoxRig) -> None:
+    template = rig.cloud.guests[9000].config
+    template["tags"], template["protection"] = "golden", "1"
+    half = half_made(rig)
+    spec = new_spec(rig)
+    made = running(rig, rig.driver(), spec)
+    assert "golden" in rig.guest(spec.contract).config["tags"].split(";")
+    rig.wait(16 * 60)
+    assert [each.contract for each in rig.driver().list_owned()] == [spec.contract]
+    assert rig.count(half.contract) == 0
+    assert removed(rig, rig.driver(), made).state is Observed.ABSENT
+
+
 def test_two_halves_of_one_contract_become_one_machine(rig: ProxmoxRig) -> None:
     spec = half_made(rig)
     twin = dataclasses.replace(rig.guest(spec.contract), vmid=29_999)

@@ -24,7 +24,7 @@ _BY_OPTION = [
     (r"cores|sockets|cpulimit|cpu", "VM.Config.CPU"),
     (r"memory|balloon", "VM.Config.Memory"),
     (r"net\d+", "VM.Config.Network"),
-    (r"tags|onboot|agent|description|name|boot", "VM.Config.Options"),
+    (r"tags|onboot|agent|description|name|boot|protection", "VM.Config.Options"),
     (r"scsihw|serial\d+|vga|ostype", "VM.Config.HWType"),
 ]
 

@@ -290,7 +290,7 @@ class ProxmoxDriver:
         return (
             self._settings.owns(machine.vmid)
             and mapping.is_our_name(machine.name)
-            and not machine.tags
+            and not mapping.marks_in_tags(machine.tags).ready
             and not machine.lock
             and machine.status == "stopped"
         )

@@ -231,9 +231,10 @@ def config_form(
         "balloon": 0,
         "agent": "enabled=1",
         "onboot": True,
+        "protection": False,  # clones inherit their template's
         "net0": network,
         SEED_DRIVE: f"{seed},media=cdrom",
-        "tags": tags(marks),
+        "tags": ";".join([tags(marks), *_others_tags(str(config.get("tags") or ""))]),
         "digest": str(config.get("digest") or ""),
     }
     # Two drives for cloud-init would contradict each other.
@@ -306,6 +307,12 @@ def usable_address(
     if private:
         return str(seen[0]), ""
     return "", f"{seen[0]} is no public address; see the setting private_addresses"
+
+
+def _others_tags(text: str) -> list[str]:
+    """Return the tags that are not ours, such as those of the template."""
+    ours = (_PLATFORM, _CONTRACT, _ATTEMPT, _MADE, _HOST)
+    return [each for each in _split(text) if not each.startswith(ours) and each != _PLAIN_TAG]
 
 
 def _split(text: str) -> list[str]:

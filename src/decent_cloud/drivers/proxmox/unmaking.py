@@ -52,6 +52,8 @@ class Unmaking:
         marks = mapping.marks_of(config)
         if marks.ready or config.get("lock") or not marks.are(self._platform, contract):
             return
+        if int(config.get("protection") or 0):  # its template's
+            self._api.configure(machine.node, machine.vmid, {"protection": False})
         if alone:
             self.remove_seeds(machine.node, contract)
         upid = self._api.delete(machine.node, machine.vmid)

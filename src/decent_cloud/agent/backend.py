@@ -57,6 +57,7 @@ class Backend:
         self._on_step = on_step
         self._lock = threading.Lock()
         self._sights: dict[ContractId, Sight] = {}
+        self._asides: dict[str, Observed] = {}
 
     def try_out(self) -> bool:
         """Probe the backend and learn its fingerprint; False (and an alarm) if it cannot be used."""
@@ -150,6 +151,20 @@ class Backend:
     def stop_aside(self, handle: Handle, contract: ContractId) -> None:
         """Stop a second machine of a contract; what is known of the first stays."""
         self._guarded(lambda: self._switch().stop(handle, contract))
+
+    def destroy_aside(self, handle: Handle, contract: ContractId) -> None:
+        """Ask for the removal of a machine that is kept aside; what is known of the contract's stays."""
+        self._guarded(lambda: self.driver.destroy(handle, contract))
+
+    def note_aside(self, instance: str, state: Observed) -> None:
+        """Remember how a machine that is kept aside was last seen."""
+        with self._lock:
+            self._asides[instance] = state
+
+    def aside_state(self, instance: str) -> Observed:
+        """Return how a machine that is kept aside was last seen in this run."""
+        with self._lock:
+            return self._asides.get(instance, Observed.UNKNOWN)
 
     def start(self, handle: Handle, contract: ContractId) -> Observation:
         """Start it; Rejected where the driver cannot."""

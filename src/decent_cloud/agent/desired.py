@@ -31,6 +31,7 @@ from decent_cloud.domain.keys.platform import DESIRED, verify_platform
 from decent_cloud.kernel import codec
 from decent_cloud.kernel.errors import DecentError, Invalid, Kind
 from decent_cloud.kernel.ids import AccountId, ContractId, Digest
+from decent_cloud.kernel.status import AsideWord
 from decent_cloud.wire.v1.agents import AssignmentView, DesiredView, SignedDesired
 
 SILENT_AFTER_FAILURES = 3
@@ -87,6 +88,7 @@ class DesiredState:
         self._standing = Standing.UNKNOWN
         self._views: Mapping[ContractId, AssignmentView] = {}
         self._wants = {want.contract: want for want in journal.wants()}
+        self._asides: Mapping[str, AsideWord] = {}
         self._failures = 0
         self._contact_written_ms = 0
 
@@ -104,6 +106,12 @@ class DesiredState:
         """Return the contract's work in the newest trusted view of this run."""
         with self._lock:
             return self._views.get(contract)
+
+    def aside_word(self, instance: str) -> AsideWord:
+        """Return what the newest trusted view of this run says of a machine that is kept aside."""
+        with self._lock:
+            trusted = self._standing is Standing.TRUSTED
+            return self._asides.get(instance, AsideWord.NONE) if trusted else AsideWord.NONE
 
     def contracts(self) -> frozenset[ContractId]:
         """Return every contract that a want is known of."""
@@ -157,6 +165,7 @@ class DesiredState:
             self._contact_written_ms = now_ms
         with self._lock:
             self._views = named
+            self._asides = {each.instance: each.word for each in view.asides}
             self._wants.update(changed)
         self._on_step(steps.DESIRED_JOURNALLED)
         self._failures = 0

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import threading
+from collections.abc import Iterable
 
 import structlog
 
 from decent_cloud.agent.backend import Backend
 from decent_cloud.agent.journal import Journal
-from decent_cloud.agent.records import MAY_EXIST
+from decent_cloud.agent.records import MAY_EXIST, Instance, Quarantined
 from decent_cloud.client.agents import AgentApi
 from decent_cloud.kernel.errors import DecentError
 from decent_cloud.kernel.ids import AccountId
-from decent_cloud.wire.v1.agents import Heartbeat
+from decent_cloud.kernel.status import Observed
+from decent_cloud.wire.v1.agents import AsideReport, Heartbeat, Inventory
 
 _log = structlog.get_logger("dc-agent")
 MAX_ALARMS = 20
+MAX_ASIDES = 100
 SOON_S = 2.0
 
 
@@ -51,7 +56,8 @@ class Heart:
 
     def beat(self) -> None:
         """Tell version, driver, backend, how many instances, and which alarms are up."""
-        count = sum(each.stage in MAY_EXIST for each in self._journal.instances())
+        instances = self._journal.instances()
+        count = sum(each.stage in MAY_EXIST for each in instances)
         alarms = tuple(f"{a.name}: {a.text}"[:200] for a in self._journal.alarms())
         body = Heartbeat(
             version=self._version,
@@ -59,5 +65,40 @@ class Heart:
             scope=self._backend.scope,
             instances=count,
             alarms=alarms[:MAX_ALARMS],
+            inventory=self._inventory(instances),
+            asides=tuple(self._aside(each) for each in self._journal.quarantined()[:MAX_ASIDES]),
         )
         self._api.heartbeat(self._provider, body)
+
+    def _inventory(self, instances: Iterable[Instance]) -> Inventory:
+        """Return what this host has; room is known where machines share a range of ports."""
+        states = [self._backend.sight(each.contract).state for each in instances]
+        described = self._backend.description
+        free = None
+        if described.port_range is not None:
+            first, last = described.port_range
+            free = max(0, last - first + 1 - len(self._journal.ports()))
+        return Inventory(
+            running=sum(each is Observed.RUNNING for each in states),
+            free=free,
+            driver_version=described.version,
+            host=host_line(),
+        )
+
+    def _aside(self, each: Quarantined) -> AsideReport:
+        return AsideReport(
+            contract=each.contract,
+            instance=each.instance,
+            reason=each.reason[:400],
+            first_seen_at_ms=each.first_seen_ms,
+            state=self._backend.aside_state(each.instance),
+        )
+
+
+def host_line() -> str:
+    """Say in a line what this host is."""
+    found = platform.uname()
+    cores = os.cpu_count() or 0
+    python = platform.python_version()
+    line = f"{found.node}: {found.system} {found.release} {found.machine}, {cores} cores, Python {python}"
+    return line[:300]

@@ -66,7 +66,7 @@ class Loop:
         self._again: set[ContractId] = set()  # changed while they were worked on
         self._due_ms: dict[ContractId, int] = {}
         self._pool = ThreadPoolExecutor(work.settings.concurrency, thread_name_prefix="work")
-        self._surveyor = Surveyor(work, waker.ready)
+        self._surveyor = Surveyor(work, waker.ready, actor.breaker.admit)
         self._survey_pool = ThreadPoolExecutor(1, thread_name_prefix="survey")
         self._survey: Future[None] | None = None
         self.drained = False

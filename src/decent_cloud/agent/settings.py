@@ -29,6 +29,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     heartbeat_s: Seconds = 60
     lease_renew_s: Seconds = 20
     drain_s: Seconds = 60
+    quarantine_grace_s: Annotated[int, msgspec.Meta(ge=0, le=2_592_000)] = 3_600
     read_lag_ms: Annotated[int, msgspec.Meta(ge=0, le=600_000)] = 10_000
     retry_first_ms: Annotated[int, msgspec.Meta(ge=10, le=60_000)] = 1_000
     retry_longest_s: Seconds = 300

@@ -53,6 +53,7 @@ class Status:
     """Everything that `dc-agent status` shows."""
 
     agent: str
+    now_ms: int
     platform: str
     platform_id: str
     provider: str
@@ -66,11 +67,12 @@ class Status:
     alarms: tuple[Alarm, ...]
 
 
-def read_status(journal: Journal, agent: str, *, ended_too: bool = False) -> Status:
+def read_status(journal: Journal, agent: str, now_ms: int, *, ended_too: bool = False) -> Status:
     """Return the journal's state; `agent` is our kid."""
     wants = {want.contract: want for want in journal.wants()}
     return Status(
         agent=agent,
+        now_ms=now_ms,
         platform=journal.fact(PLATFORM_ORIGIN),
         platform_id=journal.fact(PLATFORM_ID),
         provider=journal.fact(PROVIDER),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
+from decent_cloud.agent.asides import Admit, Asides
 from decent_cloud.agent.backend import handle_text, same
 from decent_cloud.agent.records import Stage
 from decent_cloud.agent.situation import Standing, passed
@@ -24,9 +25,12 @@ KEEP_ENDED_MS = 30 * DAY_MS
 class Surveyor:
     """One survey at a time, in a thread of its own: a slow backend holds up no other work."""
 
-    def __init__(self, work: Work, ready: Callable[[Iterable[ContractId]], None]) -> None:
+    def __init__(
+        self, work: Work, ready: Callable[[Iterable[ContractId]], None], admit: Admit
+    ) -> None:
         self._work = work
         self._ready = ready
+        self._asides = Asides(work, admit)
         self._strangers: dict[tuple[ContractId, str], int] = {}  # first seen at ms
 
     def run(self) -> None:
@@ -59,6 +63,7 @@ class Surveyor:
         }
         self._strangers = {key: ms for key, ms in self._strangers.items() if key in here}
         self._release(here)
+        self._asides.obey(found)
         for one in held.values():
             if one.stage is Stage.ENDED and w.now_ms() - one.updated_at_ms > KEEP_ENDED_MS:
                 w.journal.forget(one.contract)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from decent_cloud.app import asides
 from decent_cloud.app.accounts import load_chain
 from decent_cloud.app.caller import Caller, CallerKind, require_reader
 from decent_cloud.app.ports.unit_of_work import UnitOfWork
@@ -12,6 +13,7 @@ from decent_cloud.app.statements import from_wire
 from decent_cloud.domain.identity.accounts import Device
 from decent_cloud.domain.identity.chains import statement_text
 from decent_cloud.domain.identity.providers import (
+    AgentHoldings,
     AgentPresence,
     Delegation,
     Pool,
@@ -41,6 +43,7 @@ class AgentRow:
     presence: AgentPresence | None
     status: AgentStatus
     sig_hex: str
+    holdings: AgentHoldings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +192,7 @@ def heartbeat(
             alarms=command.alarms,
         )
     )
+    asides.keep(uow, provider, caller.kid, command, now_ms)
     return _row(uow, delegation, now_ms)
 
 
@@ -226,6 +230,7 @@ def _row(uow: UnitOfWork, delegation: Delegation, now_ms: int) -> AgentRow:
         presence=presence,
         status=_status(delegation, device, presence, now_ms),
         sig_hex=device.sig_hex if device else "",
+        holdings=uow.providers.holdings(delegation.provider, delegation.agent),
     )
 
 

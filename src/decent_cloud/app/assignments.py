@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from decent_cloud.app import steps
+from decent_cloud.app import asides, steps
 from decent_cloud.app.agents import authorize
+from decent_cloud.app.asides import AsideRow
 from decent_cloud.app.caller import Caller
 from decent_cloud.app.contracts import get_contract
 from decent_cloud.app.ports.unit_of_work import UnitOfWork
@@ -42,6 +43,7 @@ class PoolDesired:
     pin_hash: str
     issued_at_ms: int
     items: tuple[Work, ...]
+    asides: tuple[AsideRow, ...] = ()  # what the calling agent keeps aside
 
 
 def desired(uow: UnitOfWork, caller: Caller, pin_seq: int, now_ms: int) -> PoolDesired:
@@ -57,6 +59,7 @@ def desired(uow: UnitOfWork, caller: Caller, pin_seq: int, now_ms: int) -> PoolD
         pin_hash=uow.providers.log_hash(pool.id, pin_seq) if pin_seq > 0 else "",
         issued_at_ms=now_ms,
         items=_works(uow, pool.id),
+        asides=asides.words(uow, pool.provider, caller.kid, now_ms),
     )
 
 

@@ -12,6 +12,7 @@ import click
 
 from decent_cloud.cli import words
 from decent_cloud.cli.commands import Leaf
+from decent_cloud.cli.quarantine import quarantine
 from decent_cloud.cli.session import Session, pass_session
 from decent_cloud.client import enrolment
 from decent_cloud.client.enrolment import USUAL_PERMISSIONS, Grant, LinkOutdated
@@ -50,6 +51,7 @@ def agents() -> None:
     """Your agents: list, approve, revoke."""
 
 
+agents.add_command(quarantine)
 _label = click.option("--label", default="", help="A name for people, such as the host's.")
 _permission = click.option(
     "--permission",
@@ -116,9 +118,44 @@ def list_agents(session: Session) -> None:
         session.out.data(found)
         return
     session.out.table(
-        ("AGENT", "LABEL", "POOL", "STATUS", "DRIVER", "MACHINES", "LAST SEEN", "ALARMS"),
+        ("AGENT", "LABEL", "POOL", "STATUS", "DRIVER", "MACHINES", "FREE", "LAST SEEN", "ALARMS"),
         (_row(one, session.now_ms()) for one in found.items),
         empty="no agents yet: decent setup-token create --pool POOL --wait",
+    )
+
+
+@agents.command(
+    "show",
+    cls=Leaf,
+    example="decent agents show oJvjLvPUI8G0lwKih8xaTg",
+    context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]},
+)
+@click.argument("agent")
+@pass_session
+def show_agent(session: Session, agent: str) -> None:
+    """Show one AGENT: where it runs, what it has, what is wrong."""
+    found = session.client.providers.agents(session.account)
+    one = next((each for each in found.items if each.agent == agent), None)
+    if one is None:
+        raise NotFound(f"you have no agent {agent}; see: decent agents list", field="agent")
+    if session.out.json:
+        session.out.data(one)
+        return
+    session.out.fields(
+        [
+            ("agent", f"{one.agent} {one.label}".strip()),
+            ("pool", one.pool),
+            ("status", one.status.value),
+            ("last seen", words.when(one.last_seen_at, session.now_ms())),
+            ("host", one.host or "-"),
+            ("version", one.version or "-"),
+            ("driver", f"{one.driver} {one.driver_version}".strip() or "-"),
+            ("backend", one.scope or "-"),
+            ("machines", f"{one.instances}, {one.running} running"),
+            ("room for", "not known" if one.free is None else str(one.free)),
+            ("aside", str(one.asides)),
+            *(("alarm", alarm) for alarm in one.alarms),
+        ]
     )
 
 
@@ -309,6 +346,7 @@ def _row(found: AgentView, now_ms: int) -> tuple[str, ...]:
         found.status.value,
         found.driver or "-",
         str(found.instances),
+        "-" if found.free is None else str(found.free),
         words.when(found.last_seen_at, now_ms),
         "; ".join(found.alarms) or "-",
     )

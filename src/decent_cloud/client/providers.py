@@ -7,7 +7,10 @@ from decent_cloud.kernel.errors import Invalid, NotFound
 from decent_cloud.kernel.ids import AccountId
 from decent_cloud.wire.v1.agents import (
     AgentsView,
+    AsidesView,
+    AsideView,
     CreateDelegation,
+    DecideAside,
     DelegationsView,
     DelegationView,
     RevokeDelegation,
@@ -60,6 +63,14 @@ class ProvidersApi:
     def agents(self, provider: AccountId) -> AgentsView:
         """Return how the provider's agents stand."""
         return self._transport.get(f"/providers/{provider}/agent-status", AgentsView)
+
+    def asides(self, provider: AccountId) -> AsidesView:
+        """Return the machines that the provider's agents keep aside."""
+        return self._transport.get(f"/providers/{provider}/quarantine", AsidesView)
+
+    def decide_aside(self, provider: AccountId, body: DecideAside) -> AsideView:
+        """Say what is to become of a machine that is kept aside."""
+        return self._transport.write("POST", f"/providers/{provider}/quarantine", AsideView, body)
 
     def delegations(self, provider: AccountId) -> DelegationsView:
         """Return the newest delegation or revocation of every agent."""

@@ -80,6 +80,8 @@ _API: Mapping[str, Rule] = {
     "DELETE /providers/{provider}/agent-delegations/{agent_pubkey}": _WRITER,
     "GET /providers/{provider}/agent-status": _DEVICE,
     "POST /providers/{provider}/heartbeat": _HEARTBEAT,
+    "GET /providers/{provider}/quarantine": _DEVICE,
+    "POST /providers/{provider}/quarantine": _WRITER,
     "GET /agents/me": _AGENT,
     "GET /agents/me/desired": _FETCH,
     "GET /agents/me/events": _FETCH,

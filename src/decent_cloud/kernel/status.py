@@ -166,6 +166,15 @@ class AgentStatus(StrEnum):
     REVOKED = "revoked"
 
 
+class AsideWord(StrEnum):
+    """What the platform says of a machine that an agent keeps aside."""
+
+    NONE = "none"  # its contract may live: the agent's own rules hold
+    STOP = "stop"  # no contract that lives is behind it
+    DELETE = "delete"  # its provider says so
+    LEAVE = "leave"  # its provider knows it and wants it as it is
+
+
 class ProvisionFailure(StrEnum):
     """Why an agent could not deliver an instance."""
 

@@ -22,7 +22,7 @@ from decent_cloud.agent.status import Status, read_status
 from decent_cloud.client.statements import from_wire, to_wire
 from decent_cloud.drivers import registry
 from decent_cloud.kernel import codec
-from decent_cloud.kernel.clock import SystemClock
+from decent_cloud.kernel.clock import HOUR_MS, SystemClock, rfc3339
 from decent_cloud.kernel.errors import AlreadyExists, Invalid, NotFound
 from decent_cloud.programs import agent_auto, logging
 from decent_cloud.programs.agent_breaker import release_breaker
@@ -202,7 +202,7 @@ def status(context: Context, ended: bool) -> None:
     settings = context.settings()
     keys = load_keys(settings.key_file)
     with contextlib.closing(_existing(settings)) as journal:
-        found = read_status(journal, keys.kid, ended_too=ended)
+        found = read_status(journal, keys.kid, SystemClock().now_ms(), ended_too=ended)
     context.show(found, "\n".join([_status_text(found), *waiting_lines(settings)]))
 
 
@@ -221,7 +221,12 @@ def _status_text(found: Status) -> str:
     for report in found.reports:
         state = "refused" if report.refused else f"tried {report.tries} times"
         lines.append(f"report    {report.key} since {report.since}: {state} {report.last_error}")
-    lines += [f"aside     {one.contract} {one.instance}: {one.reason}" for one in found.quarantine]
+    for aside in found.quarantine:
+        age_h = (found.now_ms - aside.first_seen_ms) / HOUR_MS
+        lines.append(
+            f"aside     {aside.contract} {aside.instance}: {aside.reason}"
+            f" (since {rfc3339(aside.first_seen_ms)}, {age_h:.1f} machine hours)"
+        )
     return "\n".join(lines)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from decent_cloud.adapters.memory.tables import Journal, Table
 from decent_cloud.domain.identity.providers import (
+    AgentHoldings,
     AgentPresence,
+    AsideDecision,
     Delegation,
     Pairing,
     Pool,
@@ -24,6 +26,8 @@ class MemoryProviders:
         self._log: Table[PoolLogEntry] = Table(journal)
         self._delegations: Table[Delegation] = Table(journal)
         self._presences: Table[AgentPresence] = Table(journal)
+        self._holdings: Table[AgentHoldings] = Table(journal)
+        self._decisions: Table[AsideDecision] = Table(journal)
         self._pairings: Table[Pairing] = Table(journal)
 
     def get(self, provider: AccountId) -> Provider | None:
@@ -74,6 +78,23 @@ class MemoryProviders:
 
     def put_presence(self, presence: AgentPresence) -> None:
         self._presences.put(presence, presence.provider, presence.agent)
+
+    def holdings(self, provider: AccountId, agent: Kid) -> AgentHoldings | None:
+        return self._holdings.get(provider, agent)
+
+    def put_holdings(self, holdings: AgentHoldings) -> None:
+        self._holdings.put(holdings, holdings.provider, holdings.agent)
+
+    def aside_decisions(self, provider: AccountId, agent: Kid) -> tuple[AsideDecision, ...]:
+        found = (row for row in self._decisions if (row.provider, row.agent) == (provider, agent))
+        return tuple(sorted(found, key=lambda row: row.instance))
+
+    def put_aside_decision(self, decision: AsideDecision) -> None:
+        self._decisions.put(decision, decision.provider, decision.agent, decision.instance)
+
+    def drop_aside_decision(self, provider: AccountId, agent: Kid, instance: str) -> None:
+        if self._decisions.get(provider, agent, instance) is not None:
+            self._decisions.remove(provider, agent, instance)
 
     def pairing(self, rid: str) -> Pairing | None:
         return self._pairings.get(rid)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from decent_cloud.adapters.sql.records import Rows
 from decent_cloud.adapters.sql.session import Session
 from decent_cloud.domain.identity.providers import (
+    AgentHoldings,
     AgentPresence,
+    AsideDecision,
     Delegation,
     Pairing,
     Pool,
@@ -19,6 +21,8 @@ _POOLS = Rows(Pool, "pools", ("id",))
 _LOG = Rows(PoolLogEntry, "pool_log", ("pool", "seq"))
 _DELEGATIONS = Rows(Delegation, "delegations", ("provider", "agent"))
 _PRESENCES = Rows(AgentPresence, "agent_presences", ("provider", "agent"))
+_HOLDINGS = Rows(AgentHoldings, "agent_holdings", ("provider", "agent"))
+_DECISIONS = Rows(AsideDecision, "aside_decisions", ("provider", "agent", "instance"))
 _PAIRINGS = Rows(Pairing, "pairings", ("rid",))
 
 
@@ -74,6 +78,23 @@ class SqlProviders:
 
     def put_presence(self, presence: AgentPresence) -> None:
         _PRESENCES.put(self._session, presence)
+
+    def holdings(self, provider: AccountId, agent: Kid) -> AgentHoldings | None:
+        return _HOLDINGS.get(self._session, provider=provider, agent=agent)
+
+    def put_holdings(self, holdings: AgentHoldings) -> None:
+        _HOLDINGS.put(self._session, holdings)
+
+    def aside_decisions(self, provider: AccountId, agent: Kid) -> tuple[AsideDecision, ...]:
+        tail = "WHERE provider = :p AND agent = :a ORDER BY instance"
+        return _DECISIONS.all(self._session, tail, {"p": provider, "a": agent})
+
+    def put_aside_decision(self, decision: AsideDecision) -> None:
+        _DECISIONS.put(self._session, decision)
+
+    def drop_aside_decision(self, provider: AccountId, agent: Kid, instance: str) -> None:
+        sql = "DELETE FROM aside_decisions WHERE provider = :p AND agent = :a AND instance = :i"
+        self._session.run(sql, {"p": provider, "a": agent, "i": instance})
 
     def pairing(self, rid: str) -> Pairing | None:
         return _PAIRINGS.get(self._session, rid=rid)

@@ -35,7 +35,9 @@ from decent_cloud.domain.contracts.contract import Contract, HistoryRow, SealedC
 from decent_cloud.domain.contracts.password_reset import PasswordReset
 from decent_cloud.domain.identity.accounts import Account, Device, Link, OldSeed, SeedBox
 from decent_cloud.domain.identity.providers import (
+    AgentHoldings,
     AgentPresence,
+    AsideDecision,
     Delegation,
     Pairing,
     Pool,
@@ -128,6 +130,10 @@ pools = _of_record("pools", Pool, "id", _unique("pools", "provider", "name"))
 pool_log = _of_record("pool_log", PoolLogEntry, "pool seq", _child_of("pool_log", "pool", "pools"))
 delegations = _of_record("delegations", Delegation, "provider agent")
 agent_presences = _of_record("agent_presences", AgentPresence, "provider agent")
+agent_holdings = _of_record("agent_holdings", AgentHoldings, "provider agent")
+aside_decisions = _of_record(
+    "aside_decisions", AsideDecision, "provider agent instance"
+)
 pairings = _of_record("pairings", Pairing, "rid")
 offerings = _of_record(
     "offerings",

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Protocol
 
 from decent_cloud.domain.identity.providers import (
+    AgentHoldings,
     AgentPresence,
+    AsideDecision,
     Delegation,
     Pairing,
     Pool,
@@ -72,6 +74,26 @@ class Providers(Protocol):
 
     def put_presence(self, presence: AgentPresence) -> None:
         """Insert or replace."""
+        ...
+
+    def holdings(self, provider: AccountId, agent: Kid) -> AgentHoldings | None:
+        """Return what an agent has and keeps aside, None before its first heartbeat."""
+        ...
+
+    def put_holdings(self, holdings: AgentHoldings) -> None:
+        """Insert or replace."""
+        ...
+
+    def aside_decisions(self, provider: AccountId, agent: Kid) -> tuple[AsideDecision, ...]:
+        """Return the provider's words about what an agent keeps aside, by instance."""
+        ...
+
+    def put_aside_decision(self, decision: AsideDecision) -> None:
+        """Insert or replace."""
+        ...
+
+    def drop_aside_decision(self, provider: AccountId, agent: Kid, instance: str) -> None:
+        """Forget the word about a machine that is no longer kept aside."""
         ...
 
     def pairing(self, rid: str) -> Pairing | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from decent_cloud.kernel.clock import MINUTE_MS, SECOND_MS
 from decent_cloud.kernel.ids import AccountId, Kid, PoolId
-from decent_cloud.kernel.status import AgentStatus, Permission
+from decent_cloud.kernel.status import AgentStatus, AsideWord, Observed, Permission
 
 OFFLINE_AFTER_MS = 5 * MINUTE_MS
 
@@ -85,6 +85,43 @@ class AgentPresence:
     def online(self, now_ms: int) -> bool:
         """Tell whether it was heard lately."""
         return now_ms - self.last_seen_ms < OFFLINE_AFTER_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """A machine with our tag that an agent keeps aside, as its newest heartbeat shows it."""
+
+    contract: str
+    instance: str  # the driver's handle as text
+    reason: str
+    first_seen_ms: int
+    state: Observed
+
+
+@dataclass(frozen=True, slots=True)
+class AgentHoldings:
+    """What an agent has and what it keeps aside, as its newest heartbeat says; `free` -1 = not known."""
+
+    provider: AccountId
+    agent: Kid
+    at_ms: int
+    running: int
+    free: int
+    driver_version: str
+    host: str
+    asides: tuple[Aside, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AsideDecision:
+    """A provider's word about one machine that its agent keeps aside."""
+
+    provider: AccountId
+    agent: Kid
+    instance: str
+    word: AsideWord
+    by: Kid
+    at_ms: int
 
 
 def agent_status(

@@ -6,22 +6,27 @@ from litestar import Response, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from decent_cloud.app import agents
+from decent_cloud.app import agents, asides
 from decent_cloud.app.agents import AgentRow, AgentSelfDetails
+from decent_cloud.app.asides import AsideRow
 from decent_cloud.http.call import Call
-from decent_cloud.kernel.clock import rfc3339
+from decent_cloud.kernel.clock import SECOND_MS, rfc3339
 from decent_cloud.kernel.codec import from_json
 from decent_cloud.kernel.ids import AccountId
 from decent_cloud.wire.v1.agents import (
     AgentSelf,
     AgentsView,
     AgentView,
+    AsidesView,
+    AsideView,
     CreateDelegation,
+    DecideAside,
     DelegationsView,
     DelegationView,
     Heartbeat,
     RevokeDelegation,
 )
+from decent_cloud.wire.v1.money import Amount
 from decent_cloud.wire.v1.statements import StatementWire
 
 
@@ -102,6 +107,47 @@ async def read_own_agent(call: NamedDependency[Call]) -> AgentSelf:
     return self_view(found, call.edge.platform_key.platform_id)
 
 
+@get("/providers/{provider:str}/quarantine", summary="Machines kept aside")
+async def list_asides(call: NamedDependency[Call], provider: FromPath[str]) -> AsidesView:
+    """List what the provider's agents keep aside, as their newest heartbeats say."""
+    rows = await call.read(
+        lambda uow: asides.list_asides(uow, call.caller, AccountId(provider), call.now_ms)
+    )
+    return AsidesView(items=tuple(aside_view(row) for row in rows))
+
+
+@post("/providers/{provider:str}/quarantine", status_code=200, summary="Decide on a machine")
+async def decide_aside(
+    call: NamedDependency[Call], provider: FromPath[str], data: JSONBody[DecideAside]
+) -> Response[AsideView]:
+    """Say what is to become of a machine that an agent keeps aside."""
+    return await call.write(
+        lambda uow: aside_view(
+            asides.decide(uow, call.caller, AccountId(provider), data, call.now_ms)
+        )
+    )
+
+
+def aside_view(row: AsideRow) -> AsideView:
+    """Render one machine that is kept aside."""
+    aside, contract, cost_minor = row.aside, row.contract, row.cost_minor
+    cost = None
+    if contract is not None and cost_minor is not None:
+        cost = Amount(amount_minor=str(cost_minor), asset=contract.asset)
+    return AsideView(
+        agent=row.agent,
+        contract=aside.contract,
+        contract_state=contract.state.value if contract else "",
+        instance=aside.instance,
+        reason=aside.reason,
+        state=aside.state,
+        first_seen_at=rfc3339(aside.first_seen_ms),
+        age_s=row.age_ms // SECOND_MS,
+        cost=cost,
+        word=row.word,
+    )
+
+
 def delegation_view(row: AgentRow) -> DelegationView:
     """Render what an agent may do."""
     found = row.delegation
@@ -119,7 +165,7 @@ def delegation_view(row: AgentRow) -> DelegationView:
 
 def agent_view(row: AgentRow) -> AgentView:
     """Render how an agent stands."""
-    seen = row.presence
+    seen, has = row.presence, row.holdings
     return AgentView(
         agent=row.delegation.agent,
         pool=row.delegation.pool,
@@ -131,6 +177,11 @@ def agent_view(row: AgentRow) -> AgentView:
         instances=seen.instances if seen else 0,
         alarms=seen.alarms if seen else (),
         last_seen_at=rfc3339(seen.last_seen_ms) if seen else None,
+        running=has.running if has else 0,
+        free=has.free if has and has.free >= 0 else None,
+        driver_version=has.driver_version if has else "",
+        host=has.host if has else "",
+        asides=len(has.asides) if has else 0,
     )
 
 
@@ -153,5 +204,7 @@ ROUTES = (
     revoke_delegation,
     list_agents,
     heartbeat,
+    list_asides,
+    decide_aside,
     read_own_agent,
 )

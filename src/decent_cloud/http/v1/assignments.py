@@ -19,6 +19,7 @@ from decent_cloud.kernel.codec import from_json, to_json
 from decent_cloud.kernel.ids import AccountId, ContractId
 from decent_cloud.kernel.status import ContractState
 from decent_cloud.wire.v1.agents import (
+    AsideWordView,
     AssignmentsView,
     AssignmentView,
     DesiredView,
@@ -134,6 +135,10 @@ def signed_desired(found: PoolDesired, key: PlatformKey) -> SignedDesired:
         pin_hash=found.pin_hash,
         issued_at_ms=found.issued_at_ms,
         assignments=tuple(assignment_view(work) for work in found.items),
+        asides=tuple(
+            AsideWordView(contract=row.aside.contract, instance=row.aside.instance, word=row.word)
+            for row in found.asides
+        ),
     )
     payload = to_json(view)
     return SignedDesired(payload=b64u.encode(payload), sig=b64u.encode(key.sign(DESIRED, payload)))

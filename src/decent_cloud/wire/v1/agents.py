@@ -5,8 +5,15 @@ from typing import Annotated
 import msgspec
 
 from decent_cloud.kernel.codec import Answer, Request
-from decent_cloud.kernel.status import AgentStatus, AssignmentState, Desired, Permission
-from decent_cloud.wire.v1.money import B64u, Hex64, ShortText, Timestamp
+from decent_cloud.kernel.status import (
+    AgentStatus,
+    AsideWord,
+    AssignmentState,
+    Desired,
+    Observed,
+    Permission,
+)
+from decent_cloud.wire.v1.money import Amount, B64u, Hex64, ShortText, Timestamp
 from decent_cloud.wire.v1.statements import StatementWire
 
 
@@ -42,6 +49,25 @@ class DelegationsView(Answer, frozen=True):
     items: tuple[DelegationView, ...]
 
 
+class Inventory(Request, frozen=True):
+    """What an agent's host has: machines that run, room for more (null: not known), versions, host."""
+
+    running: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+    free: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] | None = None
+    driver_version: ShortText = ""
+    host: ShortText = ""
+
+
+class AsideReport(Request, frozen=True):
+    """A machine that an agent keeps aside: what it is, since when, and how it was last seen."""
+
+    contract: Annotated[str, msgspec.Meta(max_length=64)]
+    instance: ShortText
+    reason: ShortText
+    first_seen_at_ms: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+    state: Observed
+
+
 class Heartbeat(Request, frozen=True):
     """Agent alive: its version, driver, backend scope, and how much it can still take."""
 
@@ -50,6 +76,8 @@ class Heartbeat(Request, frozen=True):
     scope: ShortText
     instances: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
     alarms: Annotated[tuple[ShortText, ...], msgspec.Meta(max_length=20)] = ()
+    inventory: Inventory | None = None
+    asides: Annotated[tuple[AsideReport, ...], msgspec.Meta(max_length=100)] = ()
 
 
 class AgentView(Answer, frozen=True):
@@ -65,12 +93,54 @@ class AgentView(Answer, frozen=True):
     instances: int
     alarms: tuple[str, ...]
     last_seen_at: Timestamp | None
+    running: int = 0
+    free: int | None = None  # room for more machines, where the driver knows
+    driver_version: str = ""
+    host: str = ""
+    asides: int = 0  # machines kept aside
 
 
 class AgentsView(Answer, frozen=True):
     """All agents of a provider."""
 
     items: tuple[AgentView, ...]
+
+
+class AsideView(Answer, frozen=True):
+    """A machine that an agent keeps aside, what is said of it, and what it would have earned meanwhile."""
+
+    agent: str
+    contract: str
+    contract_state: str  # empty: the platform knows no such contract
+    instance: str
+    reason: str
+    state: Observed
+    first_seen_at: Timestamp
+    age_s: int
+    cost: Amount | None
+    word: AsideWord
+
+
+class AsidesView(Answer, frozen=True):
+    """All machines that a provider's agents keep aside."""
+
+    items: tuple[AsideView, ...]
+
+
+class DecideAside(Request, frozen=True):
+    """A provider's word about one machine that an agent keeps aside."""
+
+    agent: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    instance: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+    word: AsideWord
+
+
+class AsideWordView(Answer, frozen=True):
+    """What the platform says of one machine that the calling agent keeps aside."""
+
+    contract: str
+    instance: str
+    word: AsideWord
 
 
 class AgentSelf(Answer, frozen=True):
@@ -140,6 +210,7 @@ class DesiredView(Answer, frozen=True):
     pin_hash: str
     issued_at_ms: int
     assignments: tuple[AssignmentView, ...]
+    asides: tuple[AsideWordView, ...] = ()
 
 
 class SignedDesired(Answer, frozen=True):

@@ -12,7 +12,15 @@ import msgspec
 
 from decent_cloud.drivers import registry
 from decent_cloud.drivers.conformance.rig import Power, Rig
-from decent_cloud.drivers.contract import CanCheckPlan, Driver, Observation, Rejected, TryLater
+from decent_cloud.drivers.contract import (
+    CanCheckPlan,
+    Driver,
+    Observation,
+    Rejected,
+    Secret,
+    TryLater,
+)
+from decent_cloud.drivers.parts.guest_ssh import Entry, GuestDoor, try_password
 from decent_cloud.kernel.errors import DecentError
 from decent_cloud.kernel.status import Observed
 
@@ -55,7 +63,7 @@ class AccountRig(Rig):
         self._next_port = 0
         powers = {Power.SECOND_PLATFORM}
         if account.ssh and shutil.which(KEYSCAN):
-            powers.add(Power.HOST_KEY)
+            powers |= {Power.HOST_KEY, Power.PASSWORD}
         if isinstance(self.driver(), CanCheckPlan):
             powers.add(Power.IMAGE_LIST)
         self.powers = frozenset(powers)
@@ -93,6 +101,13 @@ class AccountRig(Rig):
                     return line.split(" ", 1)[1].strip()
             time.sleep(_LOOK_S)
         return ""
+
+    def takes_password(self, seen: Observation, user: str, password: Secret) -> bool:
+        """Log in over SSH; raises AssertionError where nobody answers."""
+        door = GuestDoor(seen.host, seen.port, self.seen_host_key(seen))
+        entry = try_password(door, user, password)
+        assert entry in {Entry.OPEN, Entry.REFUSED}, entry
+        return entry is Entry.OPEN
 
     def close(self) -> None:
         """Release the drivers' connections."""

@@ -43,6 +43,13 @@ class VerbSuite:
         seen = running(rig, rig.driver(), spec)
         assert rig.seen_host_key(seen) == spec.host_key.public
 
+    def test_a_created_machine_takes_the_given_password_and_no_other(self, rig: Rig) -> None:
+        need_power(rig, Power.PASSWORD)
+        spec = new_spec(rig)
+        seen = running(rig, rig.driver(), spec)
+        assert rig.takes_password(seen, spec.user, spec.password)
+        assert not rig.takes_password(seen, spec.user, new_password())
+
     def test_creating_twice_gives_one_machine(self, rig: Rig) -> None:
         spec = new_spec(rig)
         first, second = rig.driver().create(spec), rig.driver().create(spec)

@@ -80,6 +80,7 @@ def _clear(stall: Stall) -> None:
         if left.state not in ENDED:
             tenant.cancel(left.id)
     until("the agent has nothing left", lambda: _idle(stall))
+    stall.market.wait_rentable(stall.offering)  # heard again, should time have jumped
     stall.agent.kill()
 
 

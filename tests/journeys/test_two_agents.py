@@ -58,7 +58,7 @@ def test_the_slower_agent_of_two_is_refused_and_goes_on(market: Market) -> None:
     assert market.tenant.open_credential(contract).access.host_keys == (winner.host_key,)
     assert market.made(contract) == 1
 
-    other = market.tenant.rent(offering).id
+    other = market.tenant.rent(market.wait_rentable(offering)).id
     convergence.settled(market, other)
     assert slow.running
     convergence.ended(market, contract)

@@ -171,7 +171,7 @@ def test_killed_at_every_job_step_of_a_rental_on_postgres(
 
 def test_killed_at_every_step_of_its_crons(busy_market: tuple[Market, OfferingView]) -> None:
     market, offering = busy_market
-    contract = market.tenant.rent(offering, hours=24).id
+    contract = market.tenant.rent(market.wait_rentable(offering), hours=24).id
     market.wait_state(contract, "active")
     for cron in crons():
         for point in ("before", "acted", "after"):

@@ -5,15 +5,22 @@ The agent dies at every step of a reset once; faults hit it in between.
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from decent_cloud.agent import steps
+from decent_cloud.agent.daemon import Agent, Parts
+from decent_cloud.agent.journal import PLATFORM_ID
+from decent_cloud.agent.management import own_key
 from decent_cloud.agent.records import Stage
+from decent_cloud.drivers.contract import Driver, InstanceSpec, Observation
+from decent_cloud.drivers.fake.driver import FakeDriver
 from decent_cloud.drivers.fake.script import Fault, Verb
-from tests.agent.rig import Rig, eventually, running
+from tests.agent.records import instance
+from tests.agent.rig import QUICK, Rig, eventually, running
 from tests.agent.test_crash import Killer, run_until_dead
 from tests.support.market import publish, rent, until
 from tests.support.people import Person, Shop
@@ -240,3 +247,50 @@ def test_the_end_of_the_contract_ends_the_work(rig: Rig, shop: Shop, tenant: Per
         assert (done["state"], done["failure"]) == ("failed", "contract_ended")
         rig.reaches(id_, Stage.ENDED)
         assert rig.backend.machines(id_) == ()
+
+
+class Bare:
+    """The fake driver without any way into its machines."""
+
+    def __init__(self, inner: FakeDriver) -> None:
+        self.specs: list[InstanceSpec] = []
+        self._inner = inner
+        for verb in ("describe", "probe", "scope", "inspect", "destroy", "list_owned", "close"):
+            setattr(self, verb, getattr(inner, verb))
+
+    def create(self, spec: InstanceSpec) -> Observation:
+        self.specs.append(spec)
+        return self._inner.create(spec)
+
+
+def bare_agent(rig: Rig) -> Bare:
+    """Start the rig's agent over a driver that cannot set passwords."""
+    journal = rig.journal()
+    driver = Bare(rig.driver(journal.fact(PLATFORM_ID)))
+    parts = Parts(rig.keys, journal, cast("Driver", driver), limits=QUICK)
+    rig.agent = Agent(rig.settings(), parts)
+    rig.thread = threading.Thread(target=rig.agent.run)
+    rig.thread.start()
+    return driver
+
+
+def test_a_backend_without_a_way_in_says_so(rig: Rig, shop: Shop, tenant: Person) -> None:
+    driver = bare_agent(rig)
+    id_ = active(rig, shop, tenant)
+    ask(tenant, id_)
+    done = ended(tenant, id_)
+    assert (done["state"], done["failure"]) == ("failed", "no_ability")
+    assert "cannot set passwords" in done["detail"]
+    assert driver.specs[0].management_key is None
+
+
+def test_the_management_key_is_put_in_where_the_terms_say_so(
+    rig: Rig, shop: Shop, tenant: Person
+) -> None:
+    driver = bare_agent(rig)
+    id_ = active(rig, shop, tenant, management_key=True)
+    assert driver.specs[0].management_key == own_key(str(rig.folder))
+    ask(tenant, id_)
+    # Nobody answers there: the agent goes on trying until the request ends.
+    eventually(lambda: "SSH" in (rig.instance(id_) or instance(Stage.BOUND)).last_error)
+    assert last(tenant, id_)["state"] == "claimed"

@@ -1,6 +1,6 @@
 """Invariants 1, 2 and 5: whatever happens in whatever order, one legal state, whole books, no unpaid machine.
 
-Later work adds to the actions: payouts, password resets, SLA credits.
+Later work adds to the actions: payouts, SLA credits.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ NAMES = (
     "renew",
     "refund sent",
     "refund failed",
+    "reset asked",
+    "reset told",
 )
 STEP = st.tuples(st.sampled_from(NAMES), st.integers(0, 30))
 # Pure chance hardly ever gets a rental to active: most stories begin some way along the good path.

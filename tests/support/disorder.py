@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from decent_cloud.app import contracts, payments, refunds, releases, renewals
+from decent_cloud.app import contracts, payments, refunds, releases, renewals, resets
 from decent_cloud.app.ports.processors import ChargeState, SentRefund, SentState
 from decent_cloud.app.ports.unit_of_work import UnitOfWork
 from decent_cloud.domain.catalog.offerings import Offering
 from decent_cloud.domain.contracts.contract import Contract
 from decent_cloud.domain.contracts.lifecycle import CONTRACT, TERMINAL, ContractEvent
+from decent_cloud.domain.contracts.password_reset import OPEN
 from decent_cloud.domain.contracts.served import served_ms
 from decent_cloud.domain.ledger import postings
 from decent_cloud.domain.ledger.postings import Booking
@@ -20,9 +21,16 @@ from decent_cloud.domain.payments.refund import Refund
 from decent_cloud.kernel.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from decent_cloud.kernel.errors import DecentError, Kind
 from decent_cloud.kernel.money import Money
-from decent_cloud.kernel.status import ContractState, Desired, Observed, RefundState
+from decent_cloud.kernel.status import ContractState, Desired, Observed, RefundState, ResetFailure
 from decent_cloud.wire.v1.assignments import TerminatedReport
 from decent_cloud.wire.v1.contracts import EndContract
+from decent_cloud.wire.v1.resets import (
+    PasswordApplied,
+    PasswordClaimed,
+    PasswordFailed,
+    PasswordReport,
+    PasswordVerified,
+)
 from tests.support.rentals import check_books
 from tests.support.usecases import SCOPE, Member, Shop, Usecases, failed, stored
 
@@ -102,6 +110,10 @@ class Rental:
             ),
             "refund sent": lambda n: self._send_refunds(n, SentState.SUCCEEDED),
             "refund failed": lambda n: self._send_refunds(n, SentState.FAILED),
+            "reset asked": lambda _: use.write(
+                lambda uow: resets.request_reset(uow, self.tenant.caller, contract.id, use.now_ms)
+            ),
+            "reset told": self._tell_of_reset,
         }
 
     def happen(self, what: str, variant: int) -> None:
@@ -116,7 +128,10 @@ class Rental:
         use = self.use
         use.read(lambda uow: check_books(uow, (self.contract.id,)))
         now = use.contract(self.contract)
-        rows = use.history(now)
+        # What happens to a password leaves the contract in its state.
+        told = [row for row in use.history(now) if row.event.startswith("reset_")]
+        assert all(row.from_state == row.to_state.value for row in told)
+        rows = [row for row in use.history(now) if row not in told]
         for earlier, later in pairwise(rows):
             assert later.from_state == earlier.to_state.value
             event = ContractEvent(later.event)
@@ -124,9 +139,34 @@ class Rental:
         assert rows[-1].to_state is now.state
         if before is not None and before.state in TERMINAL:
             assert (now.state, now.version) == (before.state, before.version)
+        self._check_resets(now)
         self._check_money_behind_machine(now)
         units = 2 - use.free_units(self.offering)
         assert units == (0 if now.state in TERMINAL else 1)
+
+    def _check_resets(self, now: Contract) -> None:
+        """One reset is open at most, none of a contract that is over."""
+        found = self.use.read(lambda uow: uow.resets.of_contract(now.id))
+        still = [one for one in found if one.state in OPEN]
+        assert len(still) <= (0 if now.state in TERMINAL else 1)
+        assert all(bool(one.deadline_ms) == (one.state in OPEN) for one in found)
+
+    def _tell_of_reset(self, n: int) -> None:
+        """Let the agent report on the newest reset, or begin one in the provider's name."""
+        use, agent, contract = self.use, self.shop.agent, self.contract
+        found = use.read(lambda uow: uow.resets.of_contract(contract.id))
+        named = found[-1].id if found else ""
+        sealed = use.success(agent, self.tenant, contract, 1, n=n % 7 + 1).credential
+        reports: tuple[PasswordReport, ...] = (
+            PasswordClaimed(scope=SCOPE, reset=named if n % 2 else ""),
+            PasswordApplied(scope=SCOPE, reset=named or "none", credential=sealed),
+            PasswordVerified(scope=SCOPE, reset=named or "none", n=n % 7 + 1),
+            PasswordFailed(scope=SCOPE, reset=named or "none", failure=ResetFailure.REJECTED),
+        )
+        command = reports[n % len(reports)]
+        use.write(
+            lambda uow: resets.report_password(uow, agent.caller, contract.id, command, use.now_ms)
+        )
 
     def _check_money_behind_machine(self, now: Contract) -> None:
         """Invariant 2: whatever is wanted running is paid; nothing is wanted of what is over."""
@@ -201,6 +241,7 @@ class Rental:
         self.use.deadlines()
         now_ms = self.use.now_ms
         self.use.write(lambda uow: payments.apply_deadlines(uow, now_ms, 100))
+        self.use.write(lambda uow: resets.apply_deadlines(uow, now_ms, 100))
 
     def _release(self, uow: UnitOfWork) -> None:
         releases.release_earned(uow, stored(uow, self.contract.id), self.use.now_ms)

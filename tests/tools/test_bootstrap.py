@@ -84,3 +84,26 @@ def test_a_second_run_installs_nothing(checkout: Path) -> None:
     assert "--editable ." in first
     assert _run(checkout, "python", programs=programs).returncode == 0
     assert (checkout / "calls").read_text() == first + "python -c \n"
+
+
+def test_without_an_emulator_and_the_rights_to_install_one_the_vm_part_is_left_out(
+    checkout: Path,
+) -> None:
+    programs = checkout / "bin"
+    _program(programs, "uname", "echo arm64")
+    _program(programs, "apt-get", "exit 1")
+    done = _run(checkout, "vm", programs=programs)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not (checkout / "build/vm").exists()
+
+
+def test_a_kernel_that_cannot_be_fetched_is_said_and_stops_nothing(checkout: Path) -> None:
+    programs = checkout / "bin"
+    _program(programs, "uname", "echo x86_64")
+    _program(programs, "qemu-system-x86_64", "exit 0")
+    _program(programs, "apt-get", "exit 1")
+    _program(programs, "apt-cache", "echo '  Depends: linux-image-6.1.0-1-cloud-amd64'")
+    done = _run(checkout, "vm", programs=programs)
+    assert done.returncode == 0
+    assert "no kernel could be fetched" in done.stderr
+    assert not (checkout / "build/vm").exists()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Self
 
 from bench.figures import Figure, at_most
 from decent_cloud.drivers.fake.script import Verb
@@ -38,7 +40,7 @@ class Beats:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="beats")
 
-    def __enter__(self) -> Beats:
+    def __enter__(self) -> Self:
         self._note()
         self._thread.start()
         return self
@@ -66,7 +68,7 @@ class Beats:
 
 def lateness_s(moments_ms: list[int], every_s: float) -> float:
     """Return the longest gap between neighbouring moments beyond the usual one, at least 0."""
-    gaps = [late - early for early, late in zip(moments_ms, moments_ms[1:], strict=False)]
+    gaps = [late - early for early, late in itertools.pairwise(moments_ms)]
     return max(0.0, max(gaps, default=0) / 1_000 - every_s)
 
 

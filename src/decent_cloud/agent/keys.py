@@ -39,6 +39,24 @@ def make_keys(path: Path) -> DeviceKeys:
     return DeviceKeys(seed)
 
 
+def rotate_keys(path: Path) -> tuple[DeviceKeys, DeviceKeys]:
+    """Put a new key in the old one's place, and keep the old one beside it; return old and new.
+
+    Cut off at any point, it may be run again: there is a whole key at every moment but one, and then
+    the new one lies ready. Errors: NotFound, KeyFileUnsafe.
+    """
+    ready = path.with_name(f"{path.name}.next")
+    if not path.exists() and ready.exists():
+        ready.rename(path)
+        new = load_keys(path)
+        return new, new
+    old = load_keys(path)
+    new = load_keys(ready) if ready.exists() else make_keys(ready)
+    path.rename(path.with_name(f"{path.name}.{old.kid}"))
+    ready.rename(path)
+    return old, new
+
+
 def load_keys(path: Path) -> DeviceKeys:
     """Read the key. Errors: NotFound, KeyFileUnsafe."""
     try:

@@ -18,7 +18,7 @@ from decent_cloud.programs.agent_auto import chosen
 from tests.drivers.docker_rig import SDK_LEAKS
 from tests.drivers.sandbox_rig import why_not
 
-pytestmark = [*SDK_LEAKS]
+pytestmark = [pytest.mark.slow, *SDK_LEAKS]
 NO_ENGINE = {"engine": "unix:///nonexistent/docker.sock"}
 
 

@@ -36,6 +36,7 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ProxmoxRig]:
         made.close()
 
 
+@pytest.mark.slow
 class TestProxmoxDriver(ConformanceSuite):
     """Runs the kit."""
 

@@ -9,7 +9,7 @@ import pytest
 from decent_cloud.drivers.conformance.suite import ConformanceSuite
 from tests.drivers.sandbox_rig import SandboxRig, sandbox_rig
 
-pytestmark = [pytest.mark.sandbox]
+pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
 
 
 @pytest.fixture

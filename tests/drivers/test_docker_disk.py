@@ -30,16 +30,17 @@ import sys
 from pathlib import Path
 from devtools.engine import engine
 from decent_cloud.drivers.docker.driver import DockerDriver
+from decent_cloud.drivers.conformance.rig import Rig
 from decent_cloud.drivers.conformance.specs import handle_of, new_spec
 
-class Rig:
+class DiskRig(Rig):
     platform, image = "disk", "tiny"
     def next_port(self): return 22500
 
 with engine(Path(sys.argv[1]), own=True, extra_args=("--storage-driver", "btrfs")) as made:
     driver = DockerDriver.from_settings({"engine": made.url}, "disk")
     print(sorted(driver.probe().limits))
-    spec = new_spec(Rig())
+    spec = new_spec(DiskRig())
     seen = driver.create(spec)
     print(driver._engine.run_in(spec.name, ["/bin/dd", "if=/dev/zero", "of=/f", "bs=1M", "count=1200"])[1])
     driver.destroy(handle_of(seen), spec.contract)

@@ -54,6 +54,15 @@ def try_password(
     return _run(_try(door, user, password), deadline_s)
 
 
+def run_command(door: GuestDoor, user: str, password: Secret, command: str) -> str:
+    """Log in with a password, run a command, and return what it wrote.
+
+    Errors: AuthFailed (the password is not taken), TryLater (no answer), Broken (another machine answers).
+    """
+    with_password = {"password": password.reveal(), "client_keys": None}
+    return _run(_command(door, user, with_password, command), DEADLINE_S)
+
+
 def set_password(door: GuestDoor, key: Secret, as_user: str, user: str, password: Secret) -> None:
     """Set a user's password with a private key (OpenSSH PEM) that `as_user` is entered with.
 
@@ -75,6 +84,19 @@ async def _try(door: GuestDoor, user: str, password: Secret) -> Entry:
         return Entry.WRONG_HOST_KEY
     except (OSError, TimeoutError, asyncssh.Error):
         return Entry.NO_ANSWER
+
+
+async def _command(door: GuestDoor, user: str, auth: dict[str, Any], command: str) -> str:
+    try:
+        async with _connect(door, user, **auth) as connection:
+            done = await connection.run(command, check=False)
+    except asyncssh.PermissionDenied as error:
+        raise AuthFailed(f"the machine does not let {user} in") from error
+    except asyncssh.HostKeyNotVerifiable as error:
+        raise Broken("another machine answers at this address: its host key differs") from error
+    except (OSError, TimeoutError, asyncssh.Error) as error:
+        raise TryLater(f"no way into the machine over SSH: {type(error).__name__}") from error
+    return str(done.stdout or "").strip()
 
 
 async def _set(door: GuestDoor, key: Secret, as_user: str, fed: bytes) -> None:

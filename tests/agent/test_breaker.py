@@ -55,7 +55,7 @@ def due_of(*numbers: int) -> frozenset[ContractId]:
 def test_what_silence_would_remove_is_counted_and_what_the_platform_ended_is_not() -> None:
     assert begins_removal(silent())
     assert not begins_removal(ended())
-    assert begins_removal(ended(instance=None))  # our journal does not know it
+    assert not begins_removal(ended(instance=None))  # not in our journal, and ended all the same
     assert not begins_removal(silent(standing=Standing.DISTRUSTED))
 
 
@@ -142,3 +142,21 @@ def test_the_list_of_what_is_held_up_is_kept_fresh() -> None:
     assert held is not None
     assert held.contracts == tuple(sorted(due))
     assert held.since_ms == NOW
+
+
+def test_the_same_removal_tried_again_counts_once() -> None:
+    journal = journal_with(5)
+    breaker = Breaker(journal, lambda: due_of(0))
+    assert all(breaker.admit(contract(0), NOW + tried) for tried in range(5))
+    assert not breaker.holds()
+
+
+def test_machines_aside_that_are_held_up_stay_on_the_list() -> None:
+    journal = journal_with(5)
+    breaker = Breaker(journal, lambda: due_of())
+    assert not breaker.admit(contract(7), NOW, due_of(7, 8, 9))
+    breaker.watch(NOW)
+    held = release(journal, NOW)
+    assert held is not None
+    assert held.contracts == tuple(sorted(due_of(7, 8, 9)))
+    assert all(breaker.admit(each, NOW, due_of(7, 8, 9)) for each in sorted(due_of(7, 8, 9)))

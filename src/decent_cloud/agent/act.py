@@ -115,7 +115,7 @@ class Actor:
 
     def _admitted(self, step: Step, situation: Situation, contract: ContractId) -> bool:
         """Ask the circuit breaker before a removal that it counts."""
-        removes = step.do in {Do.RECLAIM, Do.BEGIN_DESTROY} and begins_removal(situation)
+        removes = step.do is Do.BEGIN_DESTROY and begins_removal(situation)
         return not removes or self.breaker.admit(contract, situation.now_ms)
 
     def _take(self, step: Step, contract: ContractId) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import structlog
 
@@ -18,7 +18,7 @@ from decent_cloud.kernel.status import AsideWord, Observed
 _log = structlog.get_logger("dc-agent")
 
 Found = Mapping[ContractId, tuple[Observation, ...]]
-Admit = Callable[[ContractId, int], bool]  # the circuit breaker
+Admit = Callable[[ContractId, int, Collection[ContractId]], bool]  # the circuit breaker
 
 
 class Asides:
@@ -55,10 +55,19 @@ class Asides:
             w.backend.note_aside(aside.instance, Observed.STOPPED)
         grace_ms = w.settings.quarantine_grace_s * 1_000
         if word is AsideWord.DELETE and passed(aside.first_seen_ms, grace_ms, w.now_ms()):
-            if not self._admit(aside.contract, w.now_ms()):
+            if not self._admit(aside.contract, w.now_ms(), self._to_delete()):
                 return
             _log.info("deleting what is aside, as its provider says", machine=aside.instance)
             w.backend.destroy_aside(seen.handle, aside.contract)
+
+    def _to_delete(self) -> frozenset[ContractId]:
+        """Return the contracts whose machines aside are to be deleted, whenever."""
+        w = self._work
+        return frozenset(
+            each.contract
+            for each in w.journal.quarantined()
+            if w.desired.aside_word(each.instance) is AsideWord.DELETE
+        )
 
     def _is_used(self, aside: Quarantined) -> bool:
         """Whether it is the very machine of work in our journal: that work's own rules hold."""

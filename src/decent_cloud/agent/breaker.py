@@ -1,8 +1,8 @@
 """The circuit breaker: removals that no ended contract stands behind stop when they would be many at once.
 
 What the platform ends contract by contract, in its signed and unbroken log, is not counted: tenants
-may all cancel on one day. Counted is what follows from a rule of ours: paid time long over under a
-silent platform, a machine our journal does not know, one that was set aside. People let it go on.
+may all cancel on one day. Counted is paid time long over under a silent platform, and machines that
+were set aside, whatever is said of those. People let it go on.
 """
 
 from __future__ import annotations
@@ -73,8 +73,11 @@ class Breaker:
         self._tripped = held is not None and not held.released_ms
         return self._tripped
 
-    def admit(self, contract: ContractId, now_ms: int) -> bool:
-        """Count one removal; False, an alarm, and a stop of all of them if it belongs to too many."""
+    def admit(self, contract: ContractId, now_ms: int, others: Collection[ContractId] = ()) -> bool:
+        """Count one removal; False, an alarm, and a stop of all of them if it belongs to too many.
+
+        `others` are due beside those of the plan.
+        """
         with self._lock:
             if self.holds():
                 return False
@@ -83,12 +86,15 @@ class Breaker:
             if contract in freed:
                 return True
             begun = self._begun(now_ms)
-            due = (frozenset(self._due()) | {contract}) - freed
+            if contract in begun:
+                return True  # the same one again, after an error
+            due = (frozenset(self._due()) | {contract, *others}) - freed - begun.keys()
             live = sum(each.stage in MAY_EXIST for each in self._journal.instances())
             if len(begun) + len(due) > most(live):
                 self._trip(due, live, now_ms)
                 return False
-            text = ",".join(str(ms) for ms in (*begun, now_ms))
+            begun[contract] = now_ms
+            text = ",".join(f"{each}@{ms}" for each, ms in begun.items())
             self._journal.set_facts({BREAKER_BEGUN: text})
             return True
 
@@ -98,13 +104,15 @@ class Breaker:
             held = read_held(self._journal) if self._tripped else None
             if held is None or held.released_ms:
                 return
-            due = frozenset(self._due())
+            # Machines aside are not among those of the plan: what is on the list stays on it.
+            due = frozenset(self._due()) | frozenset(held.contracts)
             if due != frozenset(held.contracts):
                 self._trip(due, held.live, held.since_ms)
 
-    def _begun(self, now_ms: int) -> list[int]:
-        found = (int(each) for each in self._journal.fact(BREAKER_BEGUN).split(",") if each)
-        return [ms for ms in found if abs(now_ms - ms) < WINDOW_MS]
+    def _begun(self, now_ms: int) -> dict[ContractId, int]:
+        parts = (each.split("@") for each in self._journal.fact(BREAKER_BEGUN).split(",") if each)
+        found = {ContractId(contract): int(ms) for contract, ms in parts}
+        return {each: ms for each, ms in found.items() if abs(now_ms - ms) < WINDOW_MS}
 
     def _trip(self, due: Iterable[ContractId], live: int, since_ms: int) -> None:
         held = Held(since_ms, tuple(sorted(due)), live)

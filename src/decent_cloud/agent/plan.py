@@ -32,7 +32,7 @@ TAKE_OVER_MS = 15 * MINUTE_MS  # as the platform has it: a slow create may still
 _BEGUN = frozenset({AssignmentState.CREATE_STARTED, AssignmentState.BOUND})
 FULL_PAUSE_MS = 50  # before those are looked at that did not fit into a pass
 HALTED_PAUSE_MS = MINUTE_MS
-_REMOVING = frozenset({Do.RECLAIM, Do.BEGIN_DESTROY, Do.DESTROY})
+_REMOVING = frozenset({Do.BEGIN_DESTROY, Do.DESTROY})
 
 
 def next_step(s: Situation) -> Step | Rest:
@@ -44,14 +44,12 @@ def next_step(s: Situation) -> Step | Rest:
 
 
 def unbacked(s: Situation, step: Step) -> bool:
-    """Whether a step removes a machine of ours without the platform having ended its contract.
+    """Whether a step removes a machine without the platform having ended its contract.
 
-    What our journal does not know counts as well, whatever the platform says of the contract.
+    What is reclaimed always has that word: the platform names the contract, and that it is over.
     """
-    if step.do not in _REMOVING:
-        return False
     ended = s.want is not None and s.want.desired is Desired.ABSENT
-    return step.do is Do.RECLAIM or not ended
+    return step.do in _REMOVING and not ended
 
 
 def begins_removal(s: Situation) -> bool:

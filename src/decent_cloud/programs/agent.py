@@ -32,6 +32,7 @@ from decent_cloud.programs.agent_manual import manual, waiting_lines
 from decent_cloud.programs.agent_reset import reset_password
 from decent_cloud.programs.agent_rotate import rotate_key
 from decent_cloud.programs.agent_service import install_service
+from decent_cloud.programs.agent_setup import setup
 from decent_cloud.programs.agent_trial import test_provision
 from decent_cloud.wire.v1.accounts import ChainView
 from decent_cloud.wire.v1.agents import AgentSelf
@@ -250,6 +251,7 @@ cli.add_command(manual)
 cli.add_command(conformance)
 cli.add_command(reset_password)
 cli.add_command(release_breaker)
+cli.add_command(setup)
 cli.add_command(test_provision)
 cli.add_command(install_service)
 cli.add_command(rotate_key)

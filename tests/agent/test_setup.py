@@ -107,6 +107,8 @@ def test_a_token_goes_from_standard_input_to_a_closed_file_and_nowhere_else(tmp_
         (("nonsense",), "known drivers"),
         (("hetzner", "--platform", NOBODY), "--token-from"),
         (("docker",), "Address of the platform"),
+        (("docker", "--template-vmid", "9000"), "proxmox only"),
+        (("proxmox", "--template-url", "https://i/a.qcow2"), "--template-vmid"),
     ],
 )
 def test_what_is_missing_is_named_where_nobody_can_be_asked(

@@ -14,6 +14,7 @@ from typing import TypeVar
 from decent_cloud.agent.management import management_key, own_key
 from decent_cloud.agent.seal import SSH_PORT, InstanceSecrets, new_secrets
 from decent_cloud.drivers.contract import (
+    AuthFailed,
     Broken,
     CanResetPassword,
     CanStop,
@@ -48,6 +49,7 @@ _COMMAND = "echo $((40 + 2))"
 _ANSWER = "42"
 _LONGEST_PAUSE_S = 2.0
 _REMOVE_WAIT_S = 300.0
+_SETTLE_S = 180.0
 _BITS = 40
 
 
@@ -240,7 +242,18 @@ class Trial:
                 raise Broken("the password opens nothing")
             self._detail = f"{spec.user} gets in (this backend's machines have no SSH here)"
             return
-        said = self._patiently(lambda: self._run(spec.user, doors, password))
+        end_s = time.monotonic() + _SETTLE_S
+
+        def settled() -> str:
+            try:
+                return self._run(spec.user, doors, password)
+            except (AuthFailed, Broken) as error:
+                # SSH may answer before the first start has put in host key and password.
+                if time.monotonic() > end_s:
+                    raise
+                raise TryLater(error.message) from error
+
+        said = self._patiently(settled)
         if said != _ANSWER:
             raise Broken(f"the command {_COMMAND!r} answered {said[:40]!r}")
         self._detail = f"{spec.user} by password over SSH, host key as given; a command ran"

@@ -60,6 +60,7 @@ _OWN_HOST = frozenset({"docker", "sandbox"})
 @click.option("--template-name", default="debian-12", show_default=True, help="Its image name.")
 @click.option("--template-url", default="", help="Cloud image to make it of (https).")
 @click.option("--template-checksum", default="", help="sha256:HEX or sha512:HEX of that image.")
+@click.option("--template-address", default="", help="Its free address where there is no DHCP.")
 @click.option("--code", default="", help="The setup token; asked for, and used last, if not given.")
 @click.option("--no-register", is_flag=True, help="Stop before the registration.")
 @click.option("--wait", "wait_s", default=600.0, show_default=True, help="Seconds to wait.")
@@ -76,6 +77,7 @@ def setup(
     template_name: str,
     template_url: str,
     template_checksum: str,
+    template_address: str,
     code: str,
     no_register: bool,
     wait_s: float,
@@ -91,6 +93,10 @@ def setup(
     if driver not in registry.known():
         raise Invalid(f"known drivers: {', '.join(registry.known())}", field="driver")
     table = read_table(context.config)
+    if driver != "proxmox" and (template_vmid or template_url):
+        raise Invalid("templates are made for proxmox only", field="template-url")
+    if template_url and not template_vmid:
+        raise Invalid("say which id the template gets with --template-vmid", field="template-vmid")
     if table.get("driver", driver) != driver:
         raise Invalid(
             f"{context.config} is for the driver {table['driver']!r}; give another file with --config",
@@ -114,7 +120,9 @@ def setup(
     settings = context.settings()
     say = _hush if context.json else _say
     if template_url:
-        request = TemplateRequest(template_vmid, template_name, template_url, template_checksum)
+        request = TemplateRequest(
+            template_vmid, template_name, template_url, template_checksum, template_address
+        )
         make_template(read_proxmox(settings.driver_settings), request, say)
     keys_made = _make_keys(settings)
     failed = [check for check in _checks(settings) if not check.passed]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import threading
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +22,9 @@ from decent_cloud.kernel.errors import Invalid
 from decent_cloud.programs.agent import cli
 from tests.agent.rig import eventually
 from tests.agent.test_register import in_background, joined, open_relay, post_link
+from tests.drivers.proxmox_rig import ProxmoxRig
 from tests.support.clouds.hetzner import HetznerCloud
+from tests.support.clouds.proxmox import TOKEN, FakeProxmox
 from tests.support.clouds.server import serving_cloud
 from tests.support.people import ALL_PERMISSIONS, Shop, delegate
 from tests.support.platform import Platform
@@ -136,3 +139,39 @@ def test_every_table_is_read_back_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(Invalid):
         write_table(tmp_path / "t.toml", {"a": None})
     assert read_table(tmp_path / "t.toml") == table
+
+
+@pytest.mark.slow
+def test_for_proxmox_the_template_is_made_too(tmp_path: Path) -> None:
+    done = threading.Event()
+    with serving_cloud(FakeProxmox()) as cloud:
+        rig = ProxmoxRig(cloud, tmp_path)
+        assert cloud.acl is not None
+        cloud.acl["/nodes/pve1"].add("Sys.AccessNetwork")
+
+        def let_time_pass() -> None:
+            while not done.wait(0.02):
+                rig.wait(2)
+
+        passing = in_background(let_time_pass)
+        given = {
+            name: value
+            for name, value in rig.settings_with().items()
+            if name not in {"images", "token_file"}
+        }
+        words = [f"--set={name}={json.dumps(value)}" for name, value in given.items()]
+        result = run(
+            tmp_path,
+            *("proxmox", "--platform", NOBODY, "--data-dir", str(tmp_path / "data"), *words),
+            *("--template-vmid", "9001", "--template-name", "debian-13"),
+            *("--template-url", "https://images.example/debian-13.img"),
+            *("--token-from", "-", "--no-register"),
+            said=TOKEN + "\n",
+        )
+        done.set()
+        passing.join()
+        rig.close()
+        assert result.exit_code == 0, result.output
+        assert cloud.guests[9001].config["template"] == "1"
+    table = read_settings(tmp_path / "etc/agent.toml").driver_settings
+    assert table["images"] == {"debian-13": 9001}

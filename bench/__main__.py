@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.figures import Figure, write
 
-GROUPS = ("dispatch", "ledger", "rent_to_ssh", "burst")
+GROUPS = ("dispatch", "ledger", "rent_to_ssh", "burst", "crash_matrix")
 RESULT = Path("build/bench.json")
 
 

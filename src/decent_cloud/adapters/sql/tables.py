@@ -131,9 +131,7 @@ pool_log = _of_record("pool_log", PoolLogEntry, "pool seq", _child_of("pool_log"
 delegations = _of_record("delegations", Delegation, "provider agent")
 agent_presences = _of_record("agent_presences", AgentPresence, "provider agent")
 agent_holdings = _of_record("agent_holdings", AgentHoldings, "provider agent")
-aside_decisions = _of_record(
-    "aside_decisions", AsideDecision, "provider agent instance"
-)
+aside_decisions = _of_record("aside_decisions", AsideDecision, "provider agent instance")
 pairings = _of_record("pairings", Pairing, "rid")
 offerings = _of_record(
     "offerings",

@@ -73,6 +73,10 @@ class SandboxRig(Rig):
     def machine(self, contract: str) -> Folder:
         return Folder(self.folder / "machines" / f"dc-{contract}")
 
+    def machines_alive(self) -> list[Folder]:
+        folders = [Folder(each) for each in self.folder.glob("machines/*")]
+        return [each for each in folders if each.is_alive()]
+
     def count(self, contract: str) -> int:
         return sum(contract in each.name for each in self.folder.glob("machines/*"))
 

@@ -154,9 +154,11 @@ class Store:
                 draft.mkdir(mode=0o700)
                 fill(Folder(draft), self._free_uid(first_uid) if os.geteuid() == 0 else 0)
                 draft.rename(self.folder(name).path)
-            except OSError as error:
+            except BaseException as error:
                 shutil.rmtree(draft, ignore_errors=True)
-                raise told(error) from error
+                if isinstance(error, OSError):
+                    raise told(error) from error
+                raise
         return self.folder(name)
 
     def remove(self, folder: Folder) -> None:

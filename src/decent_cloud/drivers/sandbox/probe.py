@@ -62,7 +62,7 @@ class Trial:
             return Probe("", frozenset(), (failed,))
         try:
             said = asyncio.run(self._look(spec))
-        except (OSError, asyncssh.Error, TimeoutError) as error:
+        except (OSError, asyncssh.Error, ValueError) as error:
             login = Check("machine", False, f"no login: {error!r}", _cure())
             return Probe(seen.scope, frozenset(), (login,))
         finally:

@@ -155,6 +155,7 @@ def main() -> None:
     plan = read_plan()
     keep_to_ourselves()
     limit_all(plan)
+    os.chdir(HOME)  # what relative names of sftp mean
     asyncio.run(serve(plan))
 
 

@@ -76,6 +76,14 @@ class Door(asyncssh.SSHServer):
         return True
 
 
+class Files(asyncssh.SFTPServer):
+    """The machine's files; ends with a code, which OpenSSH's scp takes for its own."""
+
+    def exit(self) -> None:
+        """Say that all went well."""
+        self.channel.exit(0)
+
+
 def _is_password(password: str) -> bool:
     try:
         kept = SHADOW.read_text(encoding="ascii").strip()
@@ -117,7 +125,7 @@ async def serve(plan: Plan) -> None:
             server_factory=Door,
             server_host_keys=[asyncssh.import_private_key(plan.host_key)],
             process_factory=sessions.run,
-            sftp_factory=asyncssh.SFTPServer,
+            sftp_factory=Files,
             allow_scp=True,
             encoding=None,
             line_editor=False,

@@ -144,9 +144,9 @@ def test_a_damaged_file_is_broken_and_an_absent_folder_is_tried_later(tmp_path: 
 
 def test_another_file_has_another_fingerprint(rig: ManualRig, tmp_path: Path) -> None:
     made = rig.driver().create(new_spec(rig))
-    for each in tmp_path.iterdir():
-        each.unlink()
-    again = ManualRig(tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    again = ManualRig(elsewhere)
     read = again.driver().inspect(handle_of(made), made.contract)
     assert read.state is Observed.ABSENT
     assert read.scope != made.scope

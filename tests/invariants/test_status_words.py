@@ -44,6 +44,8 @@ TEXT = {
     ("HistoryEntry", "reason"): "what a person wrote",
     ("ContractEvent", "reason"): "what a person wrote",
     ("EndContract", "reason"): "what a person wrote",
+    ("AsideReport", "reason"): "what the agent saw, for people",
+    ("AsideView", "reason"): "what the agent saw, for people",
     ("PlatformView", "mode"): "ServerMode",
     ("Problem", "status"): "a number of HTTP's",
     ("AgentEvent", "kind"): "a hint, of which readers know nothing but that it came",

@@ -98,7 +98,7 @@ def _find(session: Session, contract: str, machine: str) -> AsideView:
 def _row(one: AsideView) -> tuple[str, ...]:
     return (
         one.contract,
-        one.contract_state or "unknown",
+        one.contract_state.value if one.contract_state else "unknown",
         one.instance,
         one.state.value,
         words.duration(one.age_s * SECOND_MS),

@@ -28,7 +28,9 @@ PROMISES = {
     "search": promised(f"{_HERE}.search:search", "Find a machine."),
     "rent": promised(f"{_HERE}.rent:rent", "Rent a machine and wait until it answers."),
     "contracts": promised(f"{_HERE}.contracts:group", "What you rent, and what is rented of you."),
-    "creds": promised(f"{_HERE}.creds:group", "Open what an agent sealed for you."),
+    "creds": promised(
+        f"{_HERE}.creds:group", "Open what an agent sealed for you, and have new passwords made."
+    ),
     "ssh": promised(f"{_HERE}.ssh:ssh", "Log in, with the signed host key pinned."),
     "balance": promised(f"{_HERE}.money:balance", "What the platform holds in your name."),
     "completion": promised(f"{_HERE}.completion:completion", "Print shell completion code."),

@@ -137,7 +137,7 @@ def aside_view(row: AsideRow) -> AsideView:
     return AsideView(
         agent=row.agent,
         contract=aside.contract,
-        contract_state=contract.state.value if contract else "",
+        contract_state=contract.state if contract else None,
         instance=aside.instance,
         reason=aside.reason,
         state=aside.state,

@@ -9,6 +9,7 @@ from decent_cloud.kernel.status import (
     AgentStatus,
     AsideWord,
     AssignmentState,
+    ContractState,
     Desired,
     Observed,
     Permission,
@@ -111,7 +112,7 @@ class AsideView(Answer, frozen=True):
 
     agent: str
     contract: str
-    contract_state: str  # empty: the platform knows no such contract
+    contract_state: ContractState | None  # none: the platform knows no such contract
     instance: str
     reason: str
     state: Observed

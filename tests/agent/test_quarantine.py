@@ -37,7 +37,7 @@ def test_what_no_contract_is_behind_is_stopped_shown_and_kept(rig: Rig, shop: Sh
     with running(quick(rig)) as agent:
         rig.backend.add_foreign("stray", agent.work.platform_id, STRAY)
         (one,) = eventually(lambda: asides(shop))
-        assert (one["contract"], one["contract_state"], one["word"]) == (STRAY, "", "stop")
+        assert (one["contract"], one["contract_state"], one["word"]) == (STRAY, None, "stop")
         eventually(lambda: rig.backend.machines(STRAY)[0].stopped)
         shown = eventually(lambda: [x for x in asides(shop) if x["state"] == "stopped"])
         assert shown[0]["age_s"] >= 0

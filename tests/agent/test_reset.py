@@ -22,6 +22,7 @@ from decent_cloud.drivers.fake.script import Fault, Verb
 from tests.agent.records import instance
 from tests.agent.rig import QUICK, Rig, eventually, running
 from tests.agent.test_crash import Killer, run_until_dead
+from tests.support.kept import kept_in
 from tests.support.market import publish, rent, until
 from tests.support.people import Person, Shop
 from tests.support.secrets import opened, password
@@ -230,7 +231,7 @@ def test_no_plaintext_stays_in_the_agents_files(
         settled(rig, id_)
     known.add(password(tenant, shop, id_))
     assert len(known) == 2, "the second agent could not know the first one's secret"
-    kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    kept = kept_in(tmp_path)
     assert id_.encode() in kept
     for secret in known:
         assert secret.encode() not in kept

@@ -18,6 +18,7 @@ from decent_cloud.drivers.contract import InstanceSpec, Observation
 from decent_cloud.drivers.fake.driver import FakeDriver
 from decent_cloud.drivers.fake.script import Fault, Verb
 from tests.agent.rig import QUICK, Rig
+from tests.support.kept import kept_by_file
 from tests.support.market import publish, rent, until
 from tests.support.people import Person, Shop
 
@@ -72,10 +73,11 @@ def test_the_canary_is_nowhere(rig: Rig, shop: Shop, tenant: Person, tmp_path: P
     secrets += [spec.host_key.seed_hex.reveal() for spec in driver.specs]
     assert len(secrets) >= 2
     assert said
-    for file in rig.folder.iterdir():
-        raw = file.read_bytes()
+    kept = kept_by_file(rig.folder)
+    assert kept
+    for name, raw in kept.items():
         for secret in secrets:
-            assert secret.encode() not in raw, file.name
+            assert secret.encode() not in raw, name
     for secret in secrets:
         assert not [line for line in said if secret in line]
     assert not [line for line in said for spec in driver.specs if repr(spec) in line]

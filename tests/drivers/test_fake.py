@@ -33,6 +33,7 @@ from decent_cloud.drivers.fake.driver import FakeDriver
 from decent_cloud.drivers.fake.script import Fault, Verb
 from decent_cloud.kernel.errors import Invalid
 from decent_cloud.kernel.status import Observed
+from tests.support.kept import kept_in
 
 PLATFORM = "platform"
 
@@ -265,7 +266,7 @@ def test_what_a_killed_program_made_is_still_there(rig: FakeRig) -> None:
 def test_the_password_is_kept_as_a_hash_only(rig: FakeRig) -> None:
     spec = new_spec(rig)
     rig.driver().create(spec)
-    kept = b"".join(each.read_bytes() for each in rig.path.parent.iterdir())
+    kept = kept_in(rig.path.parent)
     assert spec.host_key.public.encode() in kept
     assert spec.password.reveal().encode() not in kept
     assert spec.host_key.seed_hex.reveal().encode() not in kept

@@ -33,6 +33,7 @@ from decent_cloud.kernel.clock import SystemClock
 from decent_cloud.kernel.errors import Invalid
 from decent_cloud.kernel.status import Observed
 from decent_cloud.programs.agent import cli
+from tests.support.kept import kept_in
 
 IMAGE = "debian"
 
@@ -118,7 +119,7 @@ def test_secrets_are_not_in_the_file_and_erased_when_the_machine_runs(rig: Manua
     private, hashed = rig.requests.secrets_of(spec.contract, rig.requests.key_file)
     assert private.reveal().startswith("-----BEGIN OPENSSH PRIVATE KEY-----")
     assert hashed.reveal().startswith("$6$")
-    kept = b"".join(each.read_bytes() for each in rig.path.parent.iterdir())
+    kept = kept_in(rig.path.parent)
     for secret in (spec.password.reveal(), private.reveal()[60:100], "OPENSSH PRIVATE"):
         assert secret.encode() not in kept
     assert rig.requests.key_file.stat().st_mode & 0o077 == 0

@@ -13,6 +13,7 @@ import psycopg
 from decent_cloud.app import accounts
 from decent_cloud.wire.v1.accounts import SetProfile
 from tests.contracts.conftest import Held
+from tests.support.kept import kept_in
 from tests.support.usecases import Usecases
 
 CANARY = "canary"  # the password that every credential in these tests holds
@@ -23,7 +24,7 @@ def stored_bytes(held: Held) -> bytes:
     """Everything the database keeps, as it keeps it."""
     if held.kind == "sqlite":
         folder = Path(held.url.removeprefix("sqlite:///")).parent
-        return b"".join(path.read_bytes() for path in folder.iterdir() if path.is_file())
+        return kept_in(folder)
     with psycopg.connect(held.url) as connection:
         tables = connection.execute(
             "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"

@@ -32,12 +32,14 @@ from devtools.market import Market, Shape, query
 from devtools.processes import AgentProgram, free_port
 from tests.journeys import convergence
 from tests.support.http_proxy import HttpProxy, http_proxy
+from tests.support.kept import kept_by_file
 
 pytestmark = pytest.mark.journey
 
 CANARY = "canary@sings.example"
-# What changes with time and calls and tells nothing about a rental: nonces and answers, ticks, heartbeats.
-LIVELY = {"nonces", "answers", "platform", "jobs", "agent_presences"}
+# What changes with time and calls and tells nothing about a rental: nonces and answers, ticks, and what
+# the agent, which goes on living, says with each heartbeat.
+LIVELY = {"nonces", "answers", "platform", "jobs", "agent_presences", "agent_holdings"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +138,7 @@ def test_no_secret_is_anywhere_but_with_the_tenant(heard: Heard) -> None:
     """
     tenant = heard.market.tenant
     words = [heard.password.encode(), *_spellings(tenant.seed.secret)]
-    places = {
-        str(path.relative_to(heard.market.folder)): path.read_bytes()
-        for path in heard.market.folder.rglob("*")
-        if path.is_file()
-    }
+    places = kept_by_file(heard.market.folder)
     assert {"platform/decent.db", "server.log", "agent1/journal.db", "agent1.log"} <= set(places)
     assert "platform/sandbox-processor.db" in places
     places["requests"] = b"".join(each.raw for each in heard.proxy.requests)

@@ -18,6 +18,7 @@ from decent_cloud.wire.v1.resets import ResetsView, ResetView
 from devtools.market import Market
 from devtools.processes import AgentProgram, until
 from devtools.ssh import run_over_ssh
+from tests.support.kept import kept_in
 
 pytestmark = [pytest.mark.journey]
 
@@ -75,8 +76,7 @@ class Stall:
         return said.strip() == "in"
 
     def check_no_plaintext(self, contract: str) -> None:
-        files = [path for path in self.market.folder.rglob("*") if path.is_file()]
-        kept = b"".join(path.read_bytes() for path in files)
+        kept = kept_in(self.market.folder)
         assert contract.encode() in kept, "the search sees what is there"
         assert len(self.seen) > 1
         for secret in self.seen:

@@ -5,6 +5,8 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
+# Where it is set, every start of a program compiles everything again: seconds, hundreds of times in the tests.
+unexport PYTHONDONTWRITEBYTECODE
 
 PY := .venv/bin/python
 CODE := $(wildcard src tests bench demo devtools migrations tools)
@@ -75,4 +77,4 @@ imports:
 	@report=$$(.venv/bin/lint-imports --no-logo) || { echo "$$report"; exit 1; }
 
 fast:
-	@$(PY) -m pytest -q -m "$(FAST)" $(ARGS)
+	@$(PY) -m pytest -q -n 2 --dist worksteal -m "$(FAST)" $(ARGS)

@@ -6,6 +6,7 @@ import json
 import time
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from decent_cloud.agent.breaker import ALARM_BREAKER
@@ -20,6 +21,8 @@ from tests.agent.turned_clock import TurnedClock
 from tests.support.market import OpenDoor, publish, rent, until
 from tests.support.people import Person, Shop, new_person, new_shop
 from tests.support.platform import running_platform
+
+pytestmark = pytest.mark.slow
 
 COUNT = 3
 

@@ -25,6 +25,8 @@ from tests.support.market import publish, rent, until
 from tests.support.people import Person, Shop
 from tests.support.platform import Platform
 
+pytestmark = pytest.mark.slow
+
 PROBE = "dc-probe"
 
 

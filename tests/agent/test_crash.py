@@ -15,7 +15,10 @@ from tests.agent.rig import Rig, eventually, running
 from tests.support.market import publish, rent, until
 from tests.support.people import Person, Shop
 
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
+]
 
 
 class Dead(SystemExit):

@@ -13,6 +13,8 @@ from tests.agent.rig import Rig, eventually, running
 from tests.support.market import publish, rent, until
 from tests.support.people import Person, Shop
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_lost_create_answer_makes_no_second_machine(rig: Rig, shop: Shop, tenant: Person) -> None:
     rig.backend.change(unique_names=False)

@@ -24,6 +24,8 @@ from tests.support.people import Person, Shop
 from tests.support.platform import Platform
 from tests.support.secrets import password
 
+pytestmark = pytest.mark.slow
+
 
 class Tried:
     """The fake's machines have no SSH server: a driver for them tries passwords in the fake itself."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from decent_cloud.agent.records import Stage
 from decent_cloud.app import steps
 from decent_cloud.app.ports.unit_of_work import UnitOfWork
@@ -16,6 +18,8 @@ from tests.agent.rig import Rig, eventually, running
 from tests.support.market import publish, rent, until
 from tests.support.people import Person, Shop
 from tests.support.platform import Platform
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_rental_is_made_handed_over_and_removed(rig: Rig, shop: Shop, tenant: Person) -> None:

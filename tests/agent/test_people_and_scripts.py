@@ -23,6 +23,8 @@ from tests.support.market import publish, rent, until
 from tests.support.people import Person, Shop
 from tests.support.platform import Platform
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).parents[2] / "docs/drivers/script/example.py"
 Build = Callable[[str], Driver]
 

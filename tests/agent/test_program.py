@@ -24,6 +24,8 @@ from tests.agent.rig import Rig
 from tests.support.market import publish, rent, until
 from tests.support.people import ALL_PERMISSIONS, Person, Shop, delegate
 
+pytestmark = pytest.mark.slow
+
 
 def config(tmp_path: Path, **changed: object) -> Path:
     fields: dict[str, object] = {

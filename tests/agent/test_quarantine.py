@@ -5,10 +5,14 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import pytest
+
 from decent_cloud.drivers.fake.script import Verb
 from tests.agent.rig import Rig, eventually, running
 from tests.support.market import publish, rent, until
 from tests.support.people import Person, Shop
+
+pytestmark = pytest.mark.slow
 
 STRAY = "c" + "7" * 26
 

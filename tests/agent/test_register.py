@@ -36,6 +36,8 @@ from tests.agent.rig import eventually
 from tests.support.people import ALL_PERMISSIONS, Shop, delegate, new_keys
 from tests.support.platform import Platform
 
+pytestmark = pytest.mark.slow
+
 USUAL = tuple(p for p in ALL_PERMISSIONS if p != "reset_password")
 
 

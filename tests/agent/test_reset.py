@@ -27,7 +27,10 @@ from tests.support.market import publish, rent, until
 from tests.support.people import Person, Shop
 from tests.support.secrets import opened, password
 
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
+]
 
 OPEN = {"requested", "claimed", "applied"}
 

@@ -142,6 +142,7 @@ def test_without_an_image_to_guess_it_is_asked_for(fake: Path) -> None:
     assert "--image" in result.output
 
 
+@pytest.mark.slow
 @pytest.mark.sandbox
 def test_a_sandbox_is_entered_over_ssh_and_reset(tmp_path: Path) -> None:
     folder = tmp_path / "machines"

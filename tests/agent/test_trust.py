@@ -25,6 +25,8 @@ from tests.support.market import OpenDoor, publish, rent, until
 from tests.support.people import Person, Shop, new_person, new_shop
 from tests.support.platform import running_platform
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(slots=True)
 class Rented:

@@ -6,6 +6,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from decent_cloud.agent.records import Stage
 from decent_cloud.app.ports.unit_of_work import UnitOfWork
 from decent_cloud.domain.keys.devices import DeviceType, Rank
@@ -15,6 +17,8 @@ from tests.agent.rig import Rig, eventually, rig_for, running
 from tests.support.market import publish, rent, until
 from tests.support.people import ALL_PERMISSIONS, Person, Shop, delegate, new_keys
 from tests.support.platform import Platform
+
+pytestmark = pytest.mark.slow
 
 
 def second_agent(shop: Shop) -> Shop:

@@ -25,6 +25,8 @@ from tests.support.market import publish
 from tests.support.people import Shop
 from tests.support.platform import Platform
 
+pytestmark = pytest.mark.slow
+
 CARD = ("--pay", "sandbox", "--card", "test-ok")
 
 

@@ -40,6 +40,8 @@ from tests.drivers.digitalocean_rig import DigitalOceanRig
 from tests.support.clouds.digitalocean import TEAM, TOKEN, DigitalOceanCloud, refusal
 from tests.support.clouds.server import Answer, serving_cloud
 
+pytestmark = pytest.mark.slow
+
 SCOPES = frozenset(
     {
         "account:read",

@@ -37,6 +37,8 @@ from tests.drivers.hetzner_rig import HetznerRig
 from tests.support.clouds.hetzner import READ_ONLY, HetznerCloud, Record, refusal
 from tests.support.clouds.server import Answer, serving_cloud
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[HetznerRig]:

@@ -27,6 +27,8 @@ from tests.support.clouds.proxmox import TOKEN, VERSIONS, FakeProxmox
 from tests.support.clouds.server import serving_cloud
 from tests.support.own_tls import own_tls
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=[8, 9], ids=["pve8", "pve9"])
 def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ProxmoxRig]:
@@ -36,7 +38,6 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ProxmoxRig]:
         made.close()
 
 
-@pytest.mark.slow
 class TestProxmoxDriver(ConformanceSuite):
     """Runs the kit."""
 

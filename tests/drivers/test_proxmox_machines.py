@@ -43,6 +43,8 @@ from tests.drivers.proxmox_rig import ProxmoxRig
 from tests.support.clouds.proxmox import TOKEN, FakeProxmox, Guest
 from tests.support.clouds.server import serving_cloud
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[ProxmoxRig]:

@@ -27,6 +27,8 @@ from tests.support.clouds.proxmox import FakeProxmox
 from tests.support.clouds.server import serving_cloud
 from tests.support.own_tls import own_tls
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[ProxmoxRig]:

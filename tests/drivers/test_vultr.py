@@ -39,6 +39,8 @@ from tests.drivers.vultr_rig import INSTANCE, VultrRig
 from tests.support.clouds.server import Answer, serving_cloud
 from tests.support.clouds.vultr import RIGHTS, TOKEN, VultrCloud, refusal
 
+pytestmark = pytest.mark.slow
+
 MANAGEMENT_KEY = SshKey.parse(
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,13 @@ def modules(root: Path, *under: str) -> Iterator[Module]:
     for path in sorted(package.rglob("*.py")):
         place = path.relative_to(package).as_posix()
         if not under or place.startswith(under):
-            yield Module(path, place, ast.parse(path.read_text(), filename=str(path)))
+            yield Module(path, place, parsed(path.read_text(), str(path)))
+
+
+@functools.cache  # a dozen rules read the same files
+def parsed(text: str, filename: str) -> ast.Module:
+    """Parse a file's text; nobody changes the tree."""
+    return ast.parse(text, filename=filename)
 
 
 def imported_names(tree: ast.Module) -> dict[str, str]:

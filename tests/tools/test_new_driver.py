@@ -13,6 +13,8 @@ import pytest
 from tests.tidy.rules.documents import every_setting_is_documented
 from tests.tidy.rules.drivers import every_driver_has_an_entry_point, every_driver_is_kept_apart
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PARTS = (
     "pyproject.toml",

@@ -8,6 +8,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.tidy.tree import parsed
+
 OWNERLESS = {"base", "common", "helper", "helpers", "manager", "misc", "util", "utils"}
 CODE = ("src", "bench", "demo", "devtools", "migrations", "tests", "tools")
 MUST_SAY = ("src", "bench", "demo", "devtools")
@@ -23,7 +25,7 @@ def every_module_says_what_it_owns(root: Path) -> list[str]:
     """Find modules with code and no first sentence."""
     found = []
     for path in _python_files(root, MUST_SAY):
-        tree = ast.parse(path.read_text())
+        tree = parsed(path.read_text(), str(path))
         if tree.body and not (ast.get_docstring(tree) or "").strip():
             found.append(
                 f"{path.relative_to(root)}:1: starts without a sentence saying what it owns"

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.tidy.tree import dotted, functions, imported_names
+from tests.tidy.tree import dotted, functions, imported_names, parsed
 
 PROVES = re.compile(r"assert|raises|check|expect")
 ENVIRONMENT = {"setenv", "delenv", "chdir", "syspath_prepend"}
@@ -40,36 +40,49 @@ def tests_replace_nothing_inside(root: Path) -> list[str]:
 
 def _tests(root: Path) -> Iterator[tuple[Path, ast.Module]]:
     for path in sorted((root / "tests").rglob("*.py")):
-        yield path, ast.parse(path.read_text())
+        yield path, parsed(path.read_text(), str(path))
 
 
 def _provers(trees: dict[Path, ast.Module]) -> frozenset[str]:
     """Collect the names of functions that assert something for the tests that call them."""
     shared = [
-        f for tree in trees.values() for f in functions(tree) if not f.name.startswith("test_")
+        (f.name, _says_so(f), _called(f))
+        for tree in trees.values()
+        for f in functions(tree)
+        if not f.name.startswith("test_")
     ]
     names: frozenset[str] = frozenset()
     while True:
-        more = names | {f.name for f in shared if _proves(f, names)}
+        more = names | {name for name, says_so, called in shared if says_so or called & names}
         if more == names:
             return names
         names = more
 
 
 def _proves(function: ast.FunctionDef | ast.AsyncFunctionDef, provers: frozenset[str]) -> bool:
-    for statement in function.body:
-        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
-            continue  # words prove nothing
-        if PROVES.search(ast.unparse(statement)):
-            return True
-        called = {
-            node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            for node in ast.walk(statement)
-            if isinstance(node, ast.Call)
-        }
-        if called & provers:
-            return True
-    return False
+    return _says_so(function) or bool(_called(function) & provers)
+
+
+def _says_so(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return any(PROVES.search(ast.unparse(statement)) for statement in _body(function))
+
+
+def _called(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
+    return {
+        node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        for statement in _body(function)
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Call)
+    }
+
+
+def _body(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.stmt]:
+    """Return the statements but the docstring: words prove nothing."""
+    return [
+        statement
+        for statement in function.body
+        if not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
+    ]
 
 
 def _patch(node: ast.AST, names: dict[str, str]) -> str:

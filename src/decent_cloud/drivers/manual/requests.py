@@ -24,18 +24,18 @@ from decent_cloud.kernel import codec
 from decent_cloud.kernel.clock import Clock
 from decent_cloud.kernel.errors import Conflict, Invalid, NotFound
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS requests (
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS requests (
     id INTEGER PRIMARY KEY AUTOINCREMENT, platform TEXT NOT NULL, contract TEXT NOT NULL,
     attempt TEXT NOT NULL, wanted TEXT NOT NULL, host_key TEXT NOT NULL, sealed TEXT NOT NULL,
     password_hash TEXT NOT NULL, step TEXT NOT NULL, host TEXT NOT NULL DEFAULT '',
     port INTEGER NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT '',
     created_at_ms INTEGER NOT NULL, changed_at_ms INTEGER NOT NULL, told INTEGER NOT NULL DEFAULT 0
-);
-CREATE UNIQUE INDEX IF NOT EXISTS one_live ON requests (platform, contract)
-    WHERE step IN ('asked', 'running', 'removal_asked');
-"""
+)""",
+    """CREATE UNIQUE INDEX IF NOT EXISTS one_live ON requests (platform, contract)
+    WHERE step IN ('asked', 'running', 'removal_asked')""",
+)
 
 
 class Step(StrEnum):
@@ -218,11 +218,11 @@ class Requests:
     def _prepare(self) -> None:
         """Make file, key and mark where they do not exist."""
         self.path.touch(mode=0o600)
-        with contextlib.closing(sqlite3.connect(self.path, timeout=10)) as db:
-            db.execute("PRAGMA journal_mode=WAL")
-            db.executescript(_SCHEMA)
+        # No write-ahead log: switching to it does not wait for another agent that does the same.
         with contextlib.closing(sqlite3.connect(self.path, timeout=10, isolation_level=None)) as db:
             db.execute("BEGIN IMMEDIATE")
+            for statement in _SCHEMA:
+                db.execute(statement)
             if not db.execute("SELECT 1 FROM facts WHERE name = 'scope'").fetchone():
                 key = PrivateKey.generate()
                 _write_key(self.key_file, bytes(key).hex())

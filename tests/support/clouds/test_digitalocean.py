@@ -1,35 +1,27 @@
-"""DigitalOcean's own client goes its normal way on the fake, where somebody has installed it (83 MB: not locked)."""
+"""DigitalOcean's own client goes its normal way on the fake, over TLS: it refuses anything else."""
 
 from __future__ import annotations
 
-import ipaddress
-import ssl
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pydo
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from tests.support.clouds.digitalocean import ACCOUNT, TOKEN, DigitalOceanCloud
 from tests.support.clouds.server import serving_cloud
+from tests.support.own_tls import own_tls
 
-HOST = "127.0.0.1"
+pytestmark = pytest.mark.slow  # reading the client takes seconds
 
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[Any]:
-    pydo = pytest.importorskip("pydo", reason="pip install pydo==0.44.0 to let it judge the fake")
-    certificate = own_certificate(tmp_path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
+    context, trusted = own_tls(tmp_path)
     with (
         serving_cloud(DigitalOceanCloud(), context) as cloud,
-        pydo.Client(token=TOKEN, endpoint=cloud.origin, connection_verify=str(certificate)) as made,
+        pydo.Client(token=TOKEN, endpoint=cloud.origin, connection_verify=str(trusted)) as made,
     ):
         yield made
 
@@ -72,33 +64,3 @@ def until(client: Any, number: int, status: str) -> dict[str, Any]:
         if droplet["status"] == status:
             return droplet
     raise AssertionError(f"never {status}")
-
-
-def own_certificate(folder: Path) -> Path:
-    """Write a certificate for this host and its key into one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOST)])
-    now = datetime.now(UTC)
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(HOST))]),
-            critical=False,
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    path = folder / "certificate.pem"
-    path.write_bytes(built.public_bytes(serialization.Encoding.PEM) + pem)
-    return path

@@ -41,6 +41,15 @@ class Desired(StrEnum):
     ABSENT = "absent"
 
 
+class PlanState(StrEnum):
+    """Whether a pool's agents can make what is offered, as they say; nothing is known of drafts."""
+
+    UNKNOWN = "unknown"
+    AWAITED = "awaited"  # an agent is about to compare it with its backend
+    FITS = "fits"
+    FAILS = "fails"
+
+
 class Observed(StrEnum):
     """What a read of the backend said about an instance; set only by a report."""
 
@@ -185,6 +194,30 @@ class ProvisionFailure(StrEnum):
     TIMED_OUT = "timed_out"
     ORDER_REFUSED = "order_refused"
     UNKNOWN_RESOURCE = "unknown_resource"
+    SCRIPT_FAILED = "script_failed"  # the offering's first script, and its terms say so
+
+
+class ScriptKind(StrEnum):
+    """What an offering has done in a new machine before the tenant gets it."""
+
+    SCRIPT = "script"
+    CLOUD_CONFIG = "cloud_config"
+
+
+class OnScriptFailure(StrEnum):
+    """What becomes of a machine whose first script failed, as the offering's terms say."""
+
+    HAND_OVER = "hand_over"
+    FAIL = "fail"
+
+
+class ScriptOutcome(StrEnum):
+    """How a machine's first script ended; said only inside its sealed log."""
+
+    EXITED = "exited"
+    TIMED_OUT = "timed_out"
+    INTERRUPTED = "interrupted"  # begun and never ended: the machine went down meanwhile
+    NOT_RUN = "not_run"
 
 
 class ServerMode(StrEnum):

@@ -8,6 +8,7 @@ from hashlib import sha256
 
 from decent_cloud.domain.keys import b64u, canonical, hpke
 from decent_cloud.domain.keys.access import Access, parse_access
+from decent_cloud.domain.keys.boxes import box_context, pad, unpad
 from decent_cloud.domain.keys.canonical import Json
 from decent_cloud.domain.keys.chain import ChainState, Generation
 from decent_cloud.domain.keys.devices import DeviceKeys
@@ -24,9 +25,8 @@ from decent_cloud.domain.keys.statements import (
 from decent_cloud.kernel.ids import AccountId, Digest, Kid
 
 SUITE = 1
-BLOCK_BYTES = 1024
 MAX_SEALED_JSON_BYTES = 128 * 1024
-_LENGTH_BYTES = 4
+_CREDENTIAL_BOX = b"dcx/credbox/v1\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +158,10 @@ def reseal_credential(
 
 
 def _seal(subject: Subject, inner: Statement, generation: Generation) -> Sealed:
-    context = _context(subject.account_id, generation.number, subject.contract, subject.number)
-    sealed = hpke.seal(_pad(inner.encode()), generation.key, context)
+    context = box_context(
+        _CREDENTIAL_BOX, subject.account_id, generation.number, subject.contract, subject.number
+    )
+    sealed = hpke.seal(pad(inner.encode()), generation.key, context)
     return Sealed(sealed, generation.number, subject.number)
 
 
@@ -167,8 +169,10 @@ def _open(sealed: Sealed, seed: AccountSeed, expected: Expected) -> Credential:
     last = expected.last
     if sealed.generation != seed.generation or (last and sealed.number < last.number):
         raise CannotOpen
-    context = _context(expected.account_id, sealed.generation, expected.contract, sealed.number)
-    inner = parse_statement(_unpad(seed.open(sealed.ciphertext, context)))
+    context = box_context(
+        _CREDENTIAL_BOX, expected.account_id, sealed.generation, expected.contract, sealed.number
+    )
+    inner = parse_statement(unpad(seed.open(sealed.ciphertext, context)))
     agent = _verify_agent(
         inner, expected, known=last == Accepted(sealed.number, _inner_digest(inner))
     )
@@ -205,26 +209,3 @@ def _verify_agent(inner: Statement, expected: Expected, *, known: bool) -> Kid:
 
 def _inner_digest(inner: Statement) -> Digest:
     return Digest(sha256(inner.encode()).hexdigest())
-
-
-def _pad(inner: bytes) -> bytes:
-    length = _LENGTH_BYTES + len(inner)
-    # Sizes in steps of 1 KiB: the server learns only the step.
-    return len(inner).to_bytes(_LENGTH_BYTES, "big") + inner + bytes(-length % BLOCK_BYTES)
-
-
-def _unpad(padded: bytes) -> bytes:
-    end = _LENGTH_BYTES + int.from_bytes(padded[:_LENGTH_BYTES], "big")
-    if len(padded) < end or any(padded[end:]):
-        raise CannotOpen
-    return padded[_LENGTH_BYTES:end]
-
-
-def _context(account_id: AccountId, generation: int, contract: Digest, number: int) -> bytes:
-    return (
-        b"dcx/credbox/v1\0"
-        + b64u.hash_bytes(account_id)
-        + generation.to_bytes(4, "big")
-        + b64u.hash_bytes(contract)
-        + number.to_bytes(4, "big")
-    )

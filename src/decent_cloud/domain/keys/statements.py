@@ -21,9 +21,11 @@ class StatementType(StrEnum):
     OFFER = "dcx/offer/v1"
     ORDER = "dcx/order/v1"
     CREDENTIAL = "dcx/cred/v1"
+    LOG = "dcx/log/v1"
     DELEGATION = "dcx/deleg/v1"
     REVOCATION = "dcx/revoke/v1"
     PAYOUT_ADDRESS = "dcx/payto/v1"
+    KEY_LIST = "dcx/sshkeys/v1"
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ CLOUDS: dict[str, tuple[Any, Any]] = {
 }
 TICK_S = 0.1
 HURRY = 10
+VM: dict[str, Any] = {"kind": "vm", "image": "debian-12", "disk_gib": 10}  # templates take 3
 NAMES = ("fake", *CLOUDS)
 _VERBS = {
     Act.CREATE: Verb.CREATE,
@@ -138,5 +139,5 @@ def _bench(lane: Lane, url: str, folder: Path) -> Bench:
         plain.url, plain.folder, plain.keys, plain.provider, plain.pool, plain.backend, ports=ports
     )
     rig.lane = lane
-    kind = {} if lane.name == "fake" else {"kind": "vm", "image": "debian-12"}
+    kind = {} if lane.name == "fake" else VM
     return Bench(lane, rig, new_person(url), publish(shop, stock=1_000, **kind))

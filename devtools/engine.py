@@ -2,7 +2,7 @@
 
 An engine of our own lives in one scratch folder, needs root, and leaves nothing behind: a guard
 process outlives whoever asked for it and cleans up when that one is gone, however it went.
-By hand: `python -m devtools.engine status | clean`.
+By hand: `python -m devtools.engine status | clean`, and `hold FOLDER` for as long as its input is open.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ CURE = "apt-get install -y docker.io iptables, and run as root; or start a Docke
 _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 30.0
 _LOCK_TIMEOUT_S = 900.0
+_HOLD_WAIT_S = 80.0  # less than a test may take
 
 
 class EngineUnavailable(Exception):
@@ -366,8 +367,20 @@ def _end_guard(guard: subprocess.Popen[bytes]) -> None:
             continue
 
 
+def _hold(scratch: Path) -> int:
+    """Keep an engine of our own up, in the network that this process is in, until its input closes."""
+    try:
+        with engine(scratch, own=True, wait_s=_HOLD_WAIT_S) as held:
+            print(held.url, flush=True)
+            sys.stdin.buffer.read()
+    except (EngineUnavailable, EngineBusy) as error:
+        print(" ".join(str(error).split()), flush=True)
+        return 1
+    return 0
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Run one of: status, clean, guard FOLDER."""
+    """Run one of: status, clean, hold FOLDER, guard FOLDER."""
     verb = arguments[0] if arguments else "status"
     if verb == "guard":
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -375,6 +388,8 @@ def main(arguments: Sequence[str]) -> int:
         sys.stdin.buffer.read()
         _clean(Path(arguments[1]))
         _remove(Path(arguments[1]))
+    elif verb == "hold":
+        return _hold(Path(arguments[1]))
     elif verb == "clean":
         try:
             print("cleaned up after an earlier run" if clean() else "nothing to clean")

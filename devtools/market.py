@@ -64,7 +64,8 @@ QUICK: Mapping[str, object] = {
 class Shape:
     """What kind of market: database address (empty: SQLite), driver, more settings.
 
-    `port` is the server's (0: any); with `proxy_port` people and agents call that one instead.
+    `port` is the server's (0: any); with `proxy_port` people and agents call that one instead. The server
+    lives at `address`, in the network that `network` stands for. `engines` where there are several.
     """
 
     database: str = ""
@@ -74,6 +75,9 @@ class Shape:
     server_settings: Mapping[str, object] = field(default_factory=dict)
     port: int = 0
     proxy_port: int = 0
+    address: str = "127.0.0.1"
+    network: str = ""
+    engines: tuple[str, ...] = ()
 
 
 class Market:
@@ -89,18 +93,19 @@ class Market:
         self._backend_file = folder / "cloud.db"
         self.agents: list[AgentProgram] = []
         self._people: list[Tenant] = []
-        self._began_s = SystemClock().now_ms() // 1_000
-        port = shape.port or free_port()
-        self.url = f"http://127.0.0.1:{shape.proxy_port or port}"
+        self.began_s = SystemClock().now_ms() // 1_000
+        port, address = shape.port or free_port(), shape.address
+        self.url = f"http://{address}:{shape.proxy_port or port}"
         settings = ServerSettings(
             data=str(self.data),
-            listen=f"127.0.0.1:{port}",
-            public_origins=tuple({self.url, f"http://127.0.0.1:{port}"}),
+            listen=f"{address}:{port}",
+            public_origins=tuple({self.url, f"http://{address}:{port}"}),
             database=shape.database,
             **shape.server_settings,  # type: ignore[arg-type]
         )
         backends = (self._backend_file,) if shape.driver == "fake" else ()
         self.server = ServerProgram(folder, settings, self.clock_file, backends)
+        self.server.network = shape.network
 
     def __enter__(self) -> Self:
         self.server.start()
@@ -151,8 +156,9 @@ class Market:
 
     @cached_property
     def containers(self) -> Containers:
-        """Return the engine that the agents of a Docker market work on."""
-        return Containers(str(self.shape.driver_settings["engine"]), self._began_s)
+        """Return what is on the engines that the agents of a Docker market work on."""
+        urls = self.shape.engines or (str(self.shape.driver_settings["engine"]),)
+        return Containers(urls, self.began_s)
 
     def new_agent(self, name: str = "", pool: str = "", **changes: object) -> AgentProgram:
         """Make an agent's folder, key and registration (in the first pool if none is named); it is not started."""

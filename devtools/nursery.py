@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 from devtools import agent_main, server_main
+from devtools.hosts import enter_network
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = {"server": server_main.main, "agent": agent_main.main}
@@ -42,10 +43,13 @@ class Nursery:
         self._asking = threading.Lock()
         threading.Thread(target=self._listen, name="nursery", daemon=True).start()
 
-    def start(self, program: str, spec: Path, log: Path) -> int:
-        """Start a program with its spec file and return its process id; its output is added to `log`."""
+    def start(self, program: str, spec: Path, log: Path, network: str = "") -> int:
+        """Start a program with its spec file and return its process id; its output is added to `log`.
+
+        `network` is the file of a network namespace to live in.
+        """
         with self._asking:
-            asked = {"program": program, "spec": str(spec), "log": str(log)}
+            asked = {"program": program, "spec": str(spec), "log": str(log), "network": network}
             if self._process.stdin is None:
                 raise AssertionError
             self._process.stdin.write(json.dumps(asked) + "\n")
@@ -85,6 +89,8 @@ def _grow(line: str) -> None:
     for source, target in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
     os.setsid()
+    if asked["network"]:
+        enter_network(asked["network"])
     PROGRAMS[asked["program"]](Path(asked["spec"]))
 
 

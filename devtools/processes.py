@@ -54,12 +54,13 @@ class Program:
         self.name = name
         self.log = folder / f"{name}.log"
         self.pid = 0
+        self.network = ""  # the file of the network namespace that it lives in; empty: ours
 
     def launch(self, spec: Path) -> None:
         """Start it; it must not run already."""
         if self.running:
             raise AssertionError(f"{self.name} runs already")
-        self.pid = nursery().start(self.kind, spec, self.log)
+        self.pid = nursery().start(self.kind, spec, self.log, self.network)
 
     @property
     def running(self) -> bool:

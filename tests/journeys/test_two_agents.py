@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-
 import pytest
 
 from decent_cloud.agent import steps
-from decent_cloud.agent.keys import load_keys
 from decent_cloud.agent.records import Stage
-from decent_cloud.client.agents import AgentApi
 from decent_cloud.client.errors import ApiProblem
-from decent_cloud.client.signing import DeviceAuth
-from decent_cloud.client.transport import Transport
 from decent_cloud.drivers.fake.backend import Machine
 from decent_cloud.drivers.fake.script import Verb
-from decent_cloud.kernel import codec
 from decent_cloud.kernel.clock import MINUTE_MS
-from decent_cloud.kernel.ids import ContractId
-from decent_cloud.wire.v1.assignments import CredentialWire, ProvisionedReport
 from decent_cloud.wire.v1.offerings import OfferingView
 from devtools.market import Market
 from devtools.processes import AgentProgram, until
 from tests.journeys import convergence
+from tests.journeys.late import report_late, stage_of
 
 pytestmark = pytest.mark.journey
 
@@ -54,7 +46,7 @@ def test_the_slower_agent_of_two_is_refused_and_goes_on(market: Market) -> None:
     winner = _taken_over(market, quick, contract)
 
     slow.thaw()
-    until("the slow agent knows", lambda: _stage(market, slow, contract) is Stage.QUARANTINED)
+    until("the slow agent knows", lambda: stage_of(market, slow, contract) is Stage.QUARANTINED)
     assert market.tenant.open_credential(contract).access.host_keys == (winner.host_key,)
     assert market.made(contract) == 1
 
@@ -83,14 +75,14 @@ def test_a_second_machine_made_too_late_is_kept_aside_and_removed_at_the_end(
         slow.wait_killed()
         slow.start()
     until("a second machine is made", lambda: market.made(contract) == 2)
-    until("the slow agent knows", lambda: _stage(market, slow, contract) is Stage.QUARANTINED)
+    until("the slow agent knows", lambda: stage_of(market, slow, contract) is Stage.QUARANTINED)
     until("only one runs", lambda: market.running(contract) == 1)
     (running,) = [each for each in market.cloud.machines(contract) if not each.stopped]
     assert running.id == winner.id
     assert market.tenant.contract(contract).state == "active"
     assert market.tenant.open_credential(contract).access.host_keys == (winner.host_key,)
     with pytest.raises(ApiProblem) as refused:
-        _report_late(market, slow, contract)
+        report_late(market, slow, contract)
     assert (refused.value.code, refused.value.status) == ("lease_lost", 409)
     assert market.tenant.contract(contract).host_keys == (winner.host_key,)
 
@@ -144,29 +136,3 @@ def test_another_backend_takes_nothing_over_and_a_late_success_is_taken_back(
     assert view.state == "failed"
     assert market.paid_back_minor(contract) == (36, 36)
     assert len(market.machines(contract)) == 1
-
-
-def _stage(market: Market, agent: AgentProgram, contract: str) -> Stage | None:
-    with closing(market.journal(agent)) as journal:
-        found = journal.instance(ContractId(contract))
-        return found.stage if found else None
-
-
-def _report_late(market: Market, agent: AgentProgram, contract: str) -> None:
-    """Tell the platform what the agent made, under the lease that it once had."""
-    with closing(market.journal(agent)) as journal:
-        mine = journal.instance(ContractId(contract))
-        assert mine is not None
-        secrets = journal.attempt(mine.attempt)
-        assert secrets is not None
-    body = ProvisionedReport(
-        fence=mine.fence,
-        scope=mine.scope,
-        host="127.0.0.1",
-        port=secrets.port,
-        host_keys=(secrets.host_key,),
-        credential=codec.from_json(secrets.candidate, CredentialWire),
-    )
-    auth = DeviceAuth(market.provider.id, load_keys(agent.settings.key_file), market.clock)
-    with Transport(market.url, auth) as transport:
-        AgentApi(transport).report(ContractId(contract), body)

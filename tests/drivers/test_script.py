@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import json
 import stat
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from decent_cloud.drivers import registry
-from decent_cloud.drivers.conformance.rig import Act, Fault, Power, Rig, every
 from decent_cloud.drivers.conformance.specs import handle_of, new_contract, new_password, new_spec
 from decent_cloud.drivers.conformance.suite import ConformanceSuite
 from decent_cloud.drivers.contract import (
@@ -27,84 +23,12 @@ from decent_cloud.drivers.contract import (
     DriverError,
     Handle,
     NoCapacity,
-    Observation,
     Rejected,
-    Secret,
     TryLater,
 )
 from decent_cloud.drivers.script.driver import ScriptDriver
-from decent_cloud.drivers.script.protocol import Ability
 from decent_cloud.kernel.errors import Invalid
-
-EXAMPLE = Path(__file__).parents[2] / "docs/drivers/script/example.py"
-BEFORE = Path(__file__).with_name("script_faults.py")
-TOO_LATE = (Fault.LOST, Fault.TIMEOUT)
-REFUSED = (Fault.RATE_LIMITED, Fault.UNAVAILABLE, Fault.LOCKED, Fault.DENIED, Fault.GARBLED)
-
-
-class ScriptRig(Rig):
-    platform = "platform"
-    image = "debian"
-    powers = frozenset(Power)
-    faults = (
-        every((Act.CREATE,), (*TOO_LATE, *REFUSED, Fault.SOLD_OUT))
-        | every((Act.INSPECT, Act.LIST), (Fault.TIMEOUT, *REFUSED))
-        | every((Act.DESTROY,), (*TOO_LATE, *REFUSED))
-        | every((Act.STOP,), (Fault.LOST, Fault.UNAVAILABLE, Fault.LOCKED))
-        | every((Act.RESET,), (Fault.LOST,))
-    )
-
-    def __init__(self, folder: Path) -> None:
-        self.cloud = folder / "cloud"
-        self.cloud.mkdir()
-        self._order = folder / "order.json"
-        self._ports = itertools.count(20_000)
-
-    def driver(self, platform: str = "") -> ScriptDriver:
-        fault = json.loads(self._order.read_text())["fault"] if self._order.exists() else ""
-        before = (sys.executable, "-IS", str(BEFORE), str(self._order))
-        settings = {
-            "command": [*(before if fault else ()), sys.executable, "-IS", str(EXAMPLE)],
-            "abilities": [each.value for each in Ability],
-            "config": {"folder": str(self.cloud), "images": ["debian"]},
-            "timeout_s": 1 if fault in TOO_LATE else 20,
-        }
-        return ScriptDriver.from_settings(settings, platform or self.platform)
-
-    def next_port(self) -> int:
-        return next(self._ports)
-
-    def wait(self, seconds: float) -> None:
-        time.sleep(min(seconds, 0.01))
-
-    def inject(self, act: Act, fault: Fault) -> None:
-        verb = "reset_password" if act is Act.RESET else act.value
-        self._order.write_text(json.dumps({"verb": verb, "fault": fault}))
-
-    def machines(self) -> list[dict[str, Any]]:
-        return [json.loads(each.read_text()) for each in self.cloud.glob("*.json")]
-
-    def count(self, contract: str) -> int:
-        return sum(each.get("contract") == contract for each in self.machines())
-
-    def add_foreign(self, name: str) -> None:
-        machine = {"name": name, "state": "running", "host": "h", "port": 1, "created_at_ms": 1}
-        (self.cloud / f"{name}.json").write_text(json.dumps(machine))
-
-    def has_foreign(self, name: str) -> bool:
-        return any(each["name"] == name and "contract" not in each for each in self.machines())
-
-    def vanish(self, contract: str) -> None:
-        (self.cloud / f"dc-{contract}.json").unlink()
-
-    def seen_host_key(self, seen: Observation) -> str:
-        (machine,) = (each for each in self.machines() if each["port"] == seen.port)
-        return str(machine["host_key_public"])
-
-    def takes_password(self, seen: Observation, user: str, password: Secret) -> bool:
-        (machine,) = (each for each in self.machines() if each["port"] == seen.port)
-        salt, _, digest = str(machine["password"]).partition("$")
-        return hashlib.sha256((salt + password.reveal()).encode()).hexdigest() == digest
+from tests.drivers.script_rig import ScriptRig
 
 
 @pytest.fixture

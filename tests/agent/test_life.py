@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from decent_cloud.agent.heartbeat import ALARM_DRIVER
 from decent_cloud.agent.records import Stage
 from decent_cloud.app import steps
 from decent_cloud.app.ports.unit_of_work import UnitOfWork
@@ -14,9 +16,9 @@ from decent_cloud.domain.keys.credentials import Expected, open_credential, seal
 from decent_cloud.drivers.fake.script import Verb
 from decent_cloud.kernel.clock import SystemClock
 from decent_cloud.kernel.ids import ContractId, Digest
-from tests.agent.rig import Rig, eventually, running
+from tests.agent.rig import Rig, eventually, rig_for, running
 from tests.support.market import publish, rent, until
-from tests.support.people import Person, Shop
+from tests.support.people import ALL_PERMISSIONS, Person, Shop, delegate, new_shop
 from tests.support.platform import Platform
 
 pytestmark = pytest.mark.slow
@@ -111,3 +113,30 @@ def test_a_suspended_rental_stands_still_and_runs_again(
         eventually(lambda: not rig.backend.machines(id_)[0].stopped)
         assert rig.backend.calls(Verb.DESTROY) == ()
         assert len(rig.backend.calls(Verb.CREATE, id_)) == 1
+
+
+def test_an_agent_with_another_driver_than_its_pools_says_what_to_do(
+    platform: Platform, tmp_path: Path
+) -> None:
+    shop = new_shop(platform.url, driver="docker")
+    rig = rig_for(shop, platform.url, tmp_path / "agent")
+    rig.changed["heartbeat_s"] = 1
+    with running(rig) as agent:
+
+        def alarm() -> str:
+            return next((a.text for a in agent.work.journal.alarms() if a.name == ALARM_DRIVER), "")
+
+        assert 'set driver = "docker" in its settings, or register it' in eventually(alarm)
+        assert _status(shop)["status"] == "offline"
+        shop.pool = shop.owner.api.post("/pools", {"name": "second", "driver": "fake"}).json()["id"]
+        path = f"/providers/{shop.owner.id}/agent-delegations"
+        last = shop.owner.api.get(path).json()["items"][0]["digest"]
+        assert delegate(shop, ALL_PERMISSIONS, prev=last).status_code == 201
+        eventually(lambda: not alarm())
+        assert _status(shop)["status"] == "online"
+
+
+def _status(shop: Shop) -> dict[str, Any]:
+    found = shop.owner.api.get(f"/providers/{shop.owner.id}/agent-status").json()
+    (shown,) = found["items"]
+    return dict(shown)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from decent_cloud.app import agents, pairing, providers
-from decent_cloud.app.agents import AgentNotAllowed
+from decent_cloud.app.agents import AgentNotAllowed, WrongDriver
 from decent_cloud.app.caller import PUBLIC, Caller, DeviceOnly
 from decent_cloud.app.pairing import PairingJoined, PairingTaken
 from decent_cloud.domain.keys.devices import DeviceType, Rank
@@ -193,6 +193,17 @@ def test_an_agent_speaks_for_its_own_provider_only(use: Usecases) -> None:
     shop.agent.provider = other.owner.id
     with pytest.raises(AgentNotAllowed):
         use.beat(shop.agent)
+
+
+def test_an_agent_with_another_driver_than_its_pools_is_not_heard(use: Usecases) -> None:
+    shop = use.shop(driver="docker")
+    use.wait(5 * MINUTE_MS)
+    with pytest.raises(WrongDriver, match='set driver = "docker"') as refused:
+        use.beat(shop.agent, "fake")
+    assert refused.value.details["pool_driver"] == "docker"
+    assert status(use, shop) is AgentStatus.OFFLINE
+    use.beat(shop.agent, "docker")
+    assert status(use, shop) is AgentStatus.ONLINE
 
 
 def test_an_agent_lists_and_delegates_nothing(use: Usecases) -> None:

@@ -132,12 +132,14 @@ class Shop:
     agent: Api
 
 
-def new_shop(url: str, permissions: tuple[str, ...] = ALL_PERMISSIONS) -> Shop:
+def new_shop(
+    url: str, permissions: tuple[str, ...] = ALL_PERMISSIONS, driver: str = "fake"
+) -> Shop:
     """Make a provider, a pool and an agent with a delegation, over the API."""
     owner = new_person(url)
     made = owner.api.post("/providers", {"name": "Shop"})
     assert made.status_code == 201, made.text
-    pool = owner.api.post("/pools", {"name": "main", "driver": "fake"})
+    pool = owner.api.post("/pools", {"name": "main", "driver": driver})
     assert pool.status_code == 201, pool.text
     agent_keys = new_keys()
     added = owner.add_device(agent_keys, DeviceType.AGENT, Rank.READER)

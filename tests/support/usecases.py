@@ -287,11 +287,21 @@ class Usecases:
             )
         )
 
-    def beat(self, agent: Agent) -> agents.AgentRow:
-        command = Heartbeat(version="1", driver="fake", scope=agent.scope, instances=0)
+    def beat(self, agent: Agent, driver: str = "") -> agents.AgentRow:
+        """Let an agent be heard, with its pool's driver if none is named."""
+        driver = driver or self._driver_of(agent)
+        command = Heartbeat(version="1", driver=driver, scope=agent.scope, instances=0)
         return self.write(
             lambda uow: agents.heartbeat(uow, agent.caller, agent.provider, command, self.now_ms)
         )
+
+    def _driver_of(self, agent: Agent) -> str:
+        def look(uow: UnitOfWork) -> str:
+            found = uow.providers.delegation(agent.provider, agent.keys.kid)
+            pool = uow.providers.pool(found.pool) if found else None
+            return pool.driver if pool else "fake"
+
+        return self.read(look)
 
     def draft(self, shop: Shop, **changes: Any) -> Offering:
         offering_id = self.ids.new("o", self.now_ms)

@@ -59,6 +59,10 @@ class Backend:
         self._sights: dict[ContractId, Sight] = {}
         self._asides: dict[str, Observed] = {}
 
+    def now_ms(self) -> int:
+        """Return the agent's time."""
+        return self._clock.now_ms()
+
     def try_out(self) -> bool:
         """Probe the backend and learn its fingerprint; False (and an alarm) if it cannot be used."""
         probe = self.driver.probe()

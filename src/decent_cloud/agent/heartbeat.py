@@ -11,7 +11,7 @@ import structlog
 
 from decent_cloud.agent.backend import Backend
 from decent_cloud.agent.journal import Journal
-from decent_cloud.agent.records import MAY_EXIST, Instance, Quarantined
+from decent_cloud.agent.records import MAY_EXIST, Alarm, Instance, Quarantined
 from decent_cloud.client.agents import AgentApi
 from decent_cloud.kernel.errors import DecentError
 from decent_cloud.kernel.ids import AccountId
@@ -22,6 +22,8 @@ _log = structlog.get_logger("dc-agent")
 MAX_ALARMS = 20
 MAX_ASIDES = 100
 SOON_S = 2.0
+WRONG_DRIVER = "wrong_driver"
+ALARM_DRIVER = "wrong_driver"
 
 
 class Heart:
@@ -43,7 +45,7 @@ class Heart:
             try:
                 self.beat()
             except DecentError as error:
-                _log.warning("no heartbeat", code=error.code, error=error.message)
+                self._unheard(error)
             except Exception:  # noqa: BLE001 - a loop's edge
                 _log.exception("no heartbeat")
             # The backend's fingerprint belongs into the first minute's view of the provider.
@@ -69,6 +71,16 @@ class Heart:
             asides=tuple(self._aside(each) for each in self._journal.quarantined()[:MAX_ASIDES]),
         )
         self._api.heartbeat(self._provider, body)
+        self._journal.clear_alarm(ALARM_DRIVER)
+
+    def _unheard(self, error: DecentError) -> None:
+        """Say why; what only a person can mend is an alarm too, until a beat is taken."""
+        if error.code != WRONG_DRIVER:
+            _log.warning("no heartbeat", code=error.code, error=error.message)
+            return
+        _log.error("the platform does not take this agent", code=error.code, cure=error.message)
+        alarm = Alarm(ALARM_DRIVER, error.message[:400], self._backend.now_ms())
+        self._journal.raise_alarm(alarm)
 
     def _inventory(self, instances: Iterable[Instance]) -> Inventory:
         """Return what this host has; room is known where machines share a range of ports."""

@@ -23,7 +23,7 @@ from decent_cloud.domain.keys import delegations as statements
 from decent_cloud.domain.keys.chain import ChainState
 from decent_cloud.domain.keys.errors import WrongSequence
 from decent_cloud.domain.keys.statements import Statement, StatementType, digest_of
-from decent_cloud.kernel.errors import Forbidden, Invalid, NotFound
+from decent_cloud.kernel.errors import Conflict, Forbidden, Invalid, NotFound
 from decent_cloud.kernel.ids import AccountId, Digest, Kid, PoolId
 from decent_cloud.kernel.status import AgentStatus, Permission
 from decent_cloud.wire.v1.agents import CreateDelegation, Heartbeat, RevokeDelegation
@@ -33,6 +33,12 @@ class AgentNotAllowed(Forbidden):
     """This agent has no live delegation for that; its provider must sign one (decent agents approve)."""
 
     code = "agent_not_allowed"
+
+
+class WrongDriver(Conflict):
+    """The agent runs another driver than its pool is for; change its settings, or register it with another pool."""
+
+    code = "wrong_driver"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,11 +180,13 @@ def heartbeat(
 ) -> AgentRow:
     """Note that an agent is alive, with what it says of itself.
 
-    Errors: AgentNotAllowed.
+    One with another driver than its pool's is not heard, so that nothing is rented that it cannot make.
+    Errors: AgentNotAllowed, WrongDriver.
     """
     if provider != caller.account:
         raise AgentNotAllowed("an agent speaks for its own provider only")
     delegation = authorize(uow, caller, Permission.HEARTBEAT, now_ms)
+    _check_driver(uow, delegation.pool, command.driver)
     uow.providers.put_presence(
         AgentPresence(
             provider=provider,
@@ -220,6 +228,16 @@ def agent_online(uow: UnitOfWork, provider: AccountId, pool: PoolId, now_ms: int
         if found.pool == pool and Permission.PROVISION in found.permissions:
             return True
     return False
+
+
+def _check_driver(uow: UnitOfWork, pool: PoolId, driver: str) -> None:
+    found = uow.providers.pool(pool)
+    if found is not None and found.driver != driver:
+        raise WrongDriver(
+            f"this agent runs the driver {driver}, and its pool {found.name} is for {found.driver}:"
+            f' set driver = "{found.driver}" in its settings, or register it with a pool for {driver}',
+            pool_driver=found.driver,
+        )
 
 
 def _row(uow: UnitOfWork, delegation: Delegation, now_ms: int) -> AgentRow:

@@ -1,0 +1,1 @@
+"""The Internet Computer: a thin agent, and ICRC-1 ledgers on top of it."""

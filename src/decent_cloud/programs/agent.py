@@ -24,7 +24,7 @@ from decent_cloud.drivers import registry
 from decent_cloud.kernel import codec
 from decent_cloud.kernel.clock import HOUR_MS, SystemClock, rfc3339
 from decent_cloud.kernel.errors import AlreadyExists, Invalid, NotFound
-from decent_cloud.programs import agent_auto, logging
+from decent_cloud.programs import agent_auto, logging, surroundings
 from decent_cloud.programs.agent_breaker import release_breaker
 from decent_cloud.programs.agent_conformance import conformance
 from decent_cloud.programs.agent_context import DEFAULT_CONFIG, Context, answered
@@ -58,6 +58,7 @@ def cli(context: click.Context, config: Path, as_json: bool) -> None:
 
     First steps: dc-agent init; dc-agent register CODE; dc-agent doctor; dc-agent run.
     """
+    surroundings.name_user()
     context.obj = Context(config, as_json)
 
 

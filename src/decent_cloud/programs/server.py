@@ -35,7 +35,7 @@ from decent_cloud.jobs.runner import Runner
 from decent_cloud.kernel.clock import Clock, SystemClock
 from decent_cloud.kernel.ids import AccountId, Ids, RandomIds
 from decent_cloud.kernel.status import ServerMode
-from decent_cloud.programs import logging, server_jobs
+from decent_cloud.programs import logging, server_jobs, surroundings
 from decent_cloud.programs.server_keys import ServerKeys, load_keys
 from decent_cloud.programs.server_process import (
     STOP_WITHIN_S,
@@ -191,6 +191,7 @@ def run(
     ports: Ports | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM; prints `listening on URL` (also to `ready_file` or `ready_fd`) once it answers."""
+    surroundings.name_user()
     logging.configure(settings.log_format, settings.log_level)
     listener = listen_on(*settings.address)
     try:

@@ -110,12 +110,14 @@ def _map(value: object) -> dict[str, Any]:
 
 def _nat(fields: Mapping[str, Any], name: str) -> int | None:
     value = fields.get(name)
-    number = _of(value, "Nat", int)
-    return _of(value, "Int", int) if number is None else number
+    natural: int | None = _of(value, "Nat", int)
+    whole: int | None = _of(value, "Int", int)
+    return whole if natural is None else natural
 
 
 def _text(value: object) -> str | None:
-    return _of(value, "Text", str)
+    text: str | None = _of(value, "Text", str)
+    return text
 
 
 def _of(value: object, kind: str, expected: type[Any]) -> Any:

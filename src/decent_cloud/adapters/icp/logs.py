@@ -49,7 +49,7 @@ class Block:
 
 def as_page(blocks: Mapping[int, Block], start: int, log_length: int, as_of_ns: int) -> Page:
     """Take the blocks that follow `start` without a gap. Errors: LogIncomplete if there should be one and is none."""
-    run = []
+    run: list[Block] = []
     while start + len(run) in blocks:
         run.append(blocks[start + len(run)])
     if not run and start < log_length:

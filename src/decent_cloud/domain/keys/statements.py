@@ -26,6 +26,7 @@ class StatementType(StrEnum):
     REVOCATION = "dcx/revoke/v1"
     PAYOUT_ADDRESS = "dcx/payto/v1"
     KEY_LIST = "dcx/sshkeys/v1"
+    OPERATOR_PRICE = "dcx/price/v1"
 
 
 @dataclass(frozen=True, slots=True)

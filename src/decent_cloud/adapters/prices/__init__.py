@@ -1,0 +1,1 @@
+"""Sources of prices, one file each: what they are asked, and where in the answer price and time stand."""

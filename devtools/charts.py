@@ -8,7 +8,7 @@ from typing import Any
 
 from decent_cloud.domain.contracts.assignment import ASSIGNMENT
 from decent_cloud.domain.contracts.lifecycle import CONTRACT
-from decent_cloud.domain.contracts.password_reset import RESET
+from decent_cloud.domain.contracts.reset import RESET
 from decent_cloud.domain.payments.payment_lifecycle import PAYMENT
 from decent_cloud.domain.payments.refund_lifecycle import REFUND
 from decent_cloud.kernel.lifecycle import Lifecycle
@@ -29,7 +29,7 @@ CHARTS: tuple[tuple[Lifecycle[Any, Any], str, Mapping[tuple[str, str], str]], ..
         },
     ),
     (ASSIGNMENT, "src/decent_cloud/domain/contracts/assignment.py", {}),
-    (RESET, "src/decent_cloud/domain/contracts/password_reset.py", {}),
+    (RESET, "src/decent_cloud/domain/contracts/reset.py", {}),
     (PAYMENT, "src/decent_cloud/domain/payments/payment_lifecycle.py", {}),
     (REFUND, "src/decent_cloud/domain/payments/refund_lifecycle.py", {}),
 )

@@ -17,8 +17,8 @@ from decent_cloud.app.resets import NoMachine, ResetRow
 from decent_cloud.domain.contracts.assignment import WrongScope
 from decent_cloud.domain.contracts.contract import Contract
 from decent_cloud.domain.contracts.lifecycle import ContractEvent
-from decent_cloud.domain.contracts.password_reset import (
-    PasswordReset,
+from decent_cloud.domain.contracts.reset import (
+    Reset,
     ResetNotPromised,
     ResetOpen,
     ResetTaken,
@@ -36,13 +36,14 @@ from decent_cloud.kernel.status import (
     ResetFailure,
     ResetOrigin,
     ResetState,
+    ResetSubject,
 )
 from decent_cloud.wire.v1.resets import (
     PasswordApplied,
-    PasswordClaimed,
-    PasswordFailed,
     PasswordReport,
-    PasswordVerified,
+    ResetClaimed,
+    ResetGivenUp,
+    ResetVerified,
 )
 from tests.support.usecases import HOST_KEY, SCOPE, Agent, Member, Shop, Usecases
 
@@ -64,7 +65,7 @@ def contract(use: Usecases, shop: Shop, tenant: Member) -> Contract:
     return use.active(shop, tenant, use.offering(shop))
 
 
-def ask(use: Usecases, tenant: Member, contract: Contract) -> PasswordReset:
+def ask(use: Usecases, tenant: Member, contract: Contract) -> Reset:
     row = use.write(lambda uow: resets.request_reset(uow, tenant.caller, contract.id, use.now_ms))
     return row.reset
 
@@ -76,7 +77,7 @@ def tell(use: Usecases, agent: Agent, contract: Contract, command: PasswordRepor
 
 
 def claim(use: Usecases, agent: Agent, contract: Contract, reset: str = "") -> ResetRow:
-    return tell(use, agent, contract, PasswordClaimed(scope=agent.scope, reset=reset))
+    return tell(use, agent, contract, ResetClaimed(scope=agent.scope, reset=reset))
 
 
 def applied(
@@ -105,7 +106,7 @@ def newest(use: Usecases, contract: Contract) -> int:
     return found.n if found else 0
 
 
-def stored(use: Usecases, reset: PasswordReset) -> PasswordReset:
+def stored(use: Usecases, reset: Reset) -> Reset:
     found = use.read(lambda uow: uow.resets.get(reset.id))
     assert found is not None
     return found
@@ -113,7 +114,8 @@ def stored(use: Usecases, reset: PasswordReset) -> PasswordReset:
 
 def wanted(use: Usecases, agent: Agent) -> str:
     found = use.read(lambda uow: assignments.desired(uow, agent.caller, 0, use.now_ms))
-    return found.items[0].reset
+    reset = found.items[0].reset
+    return reset.id if reset else ""
 
 
 def listed(use: Usecases, caller: Caller, contract: Contract) -> tuple[ResetRow, ...]:
@@ -144,7 +146,7 @@ def test_asked_claimed_applied_verified_with_every_step_in_the_history(
     report = applied(shop.agent, tenant, contract, reset.id, 2)
     row = tell(use, shop.agent, contract, report)
     assert (row.reset.state, row.reset.n, row.next_n) == (S.APPLIED, 2, 3)
-    verified = PasswordVerified(scope=SCOPE, reset=reset.id, n=2)
+    verified = ResetVerified(scope=SCOPE, reset=reset.id, n=2)
     done = tell(use, shop.agent, contract, verified).reset
     assert (done.state, done.deadline_ms, newest(use, contract)) == (S.VERIFIED, 0, 2)
     assert wanted(use, shop.agent) == ""
@@ -167,7 +169,7 @@ def test_the_same_report_again_changes_nothing(
     reset = ask(use, tenant, contract)
     claim(use, shop.agent, contract, reset.id)
     report = applied(shop.agent, tenant, contract, reset.id, 2)
-    verified = PasswordVerified(scope=SCOPE, reset=reset.id, n=2)
+    verified = ResetVerified(scope=SCOPE, reset=reset.id, n=2)
     for _ in range(2):
         claim(use, shop.agent, contract, reset.id)
         tell(use, shop.agent, contract, report)
@@ -209,7 +211,9 @@ def test_agents_see_what_is_open_in_their_own_pool(
 
     def pending(of: Shop, at: Shop) -> tuple[ResetRow, ...]:
         return use.read(
-            lambda uow: resets.pending_resets(uow, of.agent.caller, at.owner.id, use.now_ms)
+            lambda uow: resets.pending_resets(
+                uow, of.agent.caller, at.owner.id, ResetSubject.PASSWORD, use.now_ms
+            )
         )
 
     assert pending(shop, shop) == (ResetRow(reset, 2),)
@@ -242,7 +246,7 @@ def test_one_is_open_and_three_an_hour(
         with pytest.raises(ResetOpen):
             ask(use, tenant, contract)
         claim(use, shop.agent, contract, reset.id)
-        gone = PasswordFailed(scope=SCOPE, reset=reset.id, failure=ResetFailure.REJECTED)
+        gone = ResetGivenUp(scope=SCOPE, reset=reset.id, failure=ResetFailure.REJECTED)
         tell(use, shop.agent, contract, gone)
         use.wait(MINUTE_MS)
     with pytest.raises(TooManyResets) as refused:
@@ -266,7 +270,7 @@ def test_a_providers_reset_starts_claimed_and_takes_up_an_open_one(
         ask(use, tenant, contract)
     report = applied(shop.agent, tenant, contract, own.id, 2)
     tell(use, shop.agent, contract, report)
-    tell(use, shop.agent, contract, PasswordVerified(scope=SCOPE, reset=own.id, n=2))
+    tell(use, shop.agent, contract, ResetVerified(scope=SCOPE, reset=own.id, n=2))
     asked = ask(use, tenant, contract)
     taken = claim(use, shop.agent, contract).reset
     assert (taken.id, taken.state, taken.origin) == (asked.id, S.CLAIMED, ResetOrigin.TENANT)
@@ -335,9 +339,9 @@ def test_only_the_newest_credential_of_a_reset_verifies_it(
     claim(use, shop.agent, contract, reset.id)
     for n in (2, 3):
         tell(use, shop.agent, contract, applied(shop.agent, tenant, contract, reset.id, n))
-    old = PasswordVerified(scope=SCOPE, reset=reset.id, n=2)
+    old = ResetVerified(scope=SCOPE, reset=reset.id, n=2)
     assert tell(use, shop.agent, contract, old).reset.state is S.APPLIED
-    new = PasswordVerified(scope=SCOPE, reset=reset.id, n=3)
+    new = ResetVerified(scope=SCOPE, reset=reset.id, n=3)
     assert tell(use, shop.agent, contract, new).reset.state is S.VERIFIED
     events = [row.event for row in use.history(contract)]
     assert events.count("reset_applied") == 2
@@ -349,7 +353,7 @@ def test_a_number_below_the_newest_is_no_new_credential(
     first = ask(use, tenant, contract)
     claim(use, shop.agent, contract, first.id)
     tell(use, shop.agent, contract, applied(shop.agent, tenant, contract, first.id, 5))
-    tell(use, shop.agent, contract, PasswordVerified(scope=SCOPE, reset=first.id, n=5))
+    tell(use, shop.agent, contract, ResetVerified(scope=SCOPE, reset=first.id, n=5))
     second = ask(use, tenant, contract)
     assert claim(use, shop.agent, contract, second.id).next_n == 6
     with pytest.raises(CredentialConflict):

@@ -10,7 +10,7 @@ from decent_cloud.app.ports.outbox import Event
 from decent_cloud.domain.catalog.offerings import Offering
 from decent_cloud.domain.contracts.assignment import Assignment
 from decent_cloud.domain.contracts.contract import Contract, HistoryRow, InstancePlan, Term
-from decent_cloud.domain.contracts.password_reset import PasswordReset
+from decent_cloud.domain.contracts.reset import Reset
 from decent_cloud.domain.identity.accounts import Account
 from decent_cloud.domain.identity.providers import Pool
 from decent_cloud.domain.ledger.transfers import LedgerAccount, Side, Transfer
@@ -160,7 +160,7 @@ def assignment(of: str = "c1", **changes: object) -> Assignment:
     return Assignment(**values)  # type: ignore[arg-type]
 
 
-def reset(of: str = "c1", number: int = 1, **changes: object) -> PasswordReset:
+def reset(of: str = "c1", number: int = 1, **changes: object) -> Reset:
     values: dict[str, object] = {
         "id": ResetId(f"{of}.reset{number}"),
         "contract": ContractId(of),
@@ -174,7 +174,7 @@ def reset(of: str = "c1", number: int = 1, **changes: object) -> PasswordReset:
         "asked_by": "device/k",
         **changes,
     }
-    return PasswordReset(**values)  # type: ignore[arg-type]
+    return Reset(**values)  # type: ignore[arg-type]
 
 
 def payment(id_: str = "c1.1.p1", **changes: object) -> Payment:

@@ -1,4 +1,4 @@
-"""Password resets, on every database."""
+"""Resets of passwords and SSH keys, on every database."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from decent_cloud.domain.contracts.password_reset import PasswordReset
+from decent_cloud.domain.contracts.reset import Reset
 from decent_cloud.kernel.errors import AlreadyExists, StaleVersion
 from decent_cloud.kernel.ids import ContractId, PoolId, ResetId
-from decent_cloud.kernel.status import ResetState
+from decent_cloud.kernel.status import ResetState, ResetSubject
 from tests.contracts.conftest import Held
 from tests.contracts.samples import POOL, contract, each, reset, step
 
 C1, C2 = ContractId("c1"), ContractId("c2")
 
 
-def add(held: Held, *resets: PasswordReset) -> None:
+def add(held: Held, *resets: Reset) -> None:
     held.write(lambda uow: each(uow.resets.add, resets))
 
 
@@ -26,7 +26,7 @@ def two_contracts(held: Held) -> None:
     held.write(lambda uow: each(lambda row: uow.contracts.add(row, step(row)), rows))
 
 
-def ended(row: PasswordReset, state: ResetState = ResetState.VERIFIED) -> PasswordReset:
+def ended(row: Reset, state: ResetState = ResetState.VERIFIED) -> Reset:
     return replace(row, state=state, deadline_ms=0)
 
 
@@ -77,3 +77,24 @@ def test_the_most_overdue_comes_first_and_a_gap_moves_all_open_ones(held: Held) 
     assert held.read(lambda uow: uow.resets.due(1_400, 10)) == (
         replace(later, deadline_ms=1_400, version=2),
     )
+
+
+def keys(of: str, number: int, n: int, **changes: object) -> Reset:
+    """Return an ended reset of SSH keys with list `n`."""
+    values = {"subject": ResetSubject.SSH_KEYS, "statement": f"list {n}", "n": n, **changes}
+    return ended(reset(of, number=number, **values))
+
+
+def test_the_newest_key_list_of_each_contract_is_shown(held: Held) -> None:
+    add(held, ended(reset(number=1, n=9)), keys("c1", 2, 1), keys("c1", 3, 2), keys("c2", 1, 1))
+    found = held.read(lambda uow: uow.resets.key_lists((C1, C2, ContractId("c3"))))
+    assert found == {C1: keys("c1", 3, 2), C2: keys("c2", 1, 1)}
+    assert held.read(lambda uow: uow.resets.key_lists((ContractId("c3"),))) == {}
+    assert held.read(lambda uow: uow.resets.key_lists(())) == {}
+
+
+def test_a_contract_has_one_key_list_of_a_number(held: Held) -> None:
+    add(held, keys("c1", 1, 1), ended(reset(number=2, n=1)))
+    with pytest.raises(AlreadyExists):
+        add(held, keys("c1", 3, 1, statement="another"))
+    add(held, keys("c1", 3, 2))

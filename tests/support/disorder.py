@@ -12,7 +12,7 @@ from decent_cloud.app.ports.unit_of_work import UnitOfWork
 from decent_cloud.domain.catalog.offerings import Offering
 from decent_cloud.domain.contracts.contract import Contract
 from decent_cloud.domain.contracts.lifecycle import CONTRACT, TERMINAL, ContractEvent
-from decent_cloud.domain.contracts.password_reset import OPEN
+from decent_cloud.domain.contracts.reset import OPEN
 from decent_cloud.domain.contracts.served import served_ms
 from decent_cloud.domain.ledger import postings
 from decent_cloud.domain.ledger.postings import Booking
@@ -26,10 +26,10 @@ from decent_cloud.wire.v1.assignments import TerminatedReport
 from decent_cloud.wire.v1.contracts import EndContract
 from decent_cloud.wire.v1.resets import (
     PasswordApplied,
-    PasswordClaimed,
-    PasswordFailed,
+    ResetClaimed,
+    ResetGivenUp,
     PasswordReport,
-    PasswordVerified,
+    ResetVerified,
 )
 from tests.support.rentals import check_books
 from tests.support.usecases import SCOPE, Member, Shop, Usecases, failed, stored
@@ -158,10 +158,10 @@ class Rental:
         named = found[-1].id if found else ""
         sealed = use.success(agent, self.tenant, contract, 1, n=n % 7 + 1).credential
         reports: tuple[PasswordReport, ...] = (
-            PasswordClaimed(scope=SCOPE, reset=named if n % 2 else ""),
+            ResetClaimed(scope=SCOPE, reset=named if n % 2 else ""),
             PasswordApplied(scope=SCOPE, reset=named or "none", credential=sealed),
-            PasswordVerified(scope=SCOPE, reset=named or "none", n=n % 7 + 1),
-            PasswordFailed(scope=SCOPE, reset=named or "none", failure=ResetFailure.REJECTED),
+            ResetVerified(scope=SCOPE, reset=named or "none", n=n % 7 + 1),
+            ResetGivenUp(scope=SCOPE, reset=named or "none", failure=ResetFailure.REJECTED),
         )
         command = reports[n % len(reports)]
         use.write(

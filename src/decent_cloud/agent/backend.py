@@ -98,7 +98,7 @@ class Backend:
     def look_up(self, contract: ContractId) -> tuple[Observation, ...]:
         """Find the contract's machines by tag, oldest first; those being deleted are included."""
         self._on_step(steps.LOOKUP_ASKED)
-        found = self._guarded(lambda: self.driver.list_owned(contract))
+        found = self.guarded(lambda: self.driver.list_owned(contract))
         self._on_step(steps.LOOKUP_ANSWERED)
         return tuple(sorted(found, key=lambda each: each.created_at_ms))
 
@@ -110,7 +110,7 @@ class Backend:
         with self._lock:
             self._sights.clear()
         groups: dict[ContractId, list[Observation]] = {}
-        for each in self._guarded(lambda: self.driver.list_owned(None)):
+        for each in self.guarded(lambda: self.driver.list_owned(None)):
             groups.setdefault(each.contract, []).append(each)
         held = {each.contract: each for each in instances}
         for contract, group in groups.items():
@@ -154,11 +154,11 @@ class Backend:
 
     def stop_aside(self, handle: Handle, contract: ContractId) -> None:
         """Stop a second machine of a contract; what is known of the first stays."""
-        self._guarded(lambda: self._switch().stop(handle, contract))
+        self.guarded(lambda: self._switch().stop(handle, contract))
 
     def destroy_aside(self, handle: Handle, contract: ContractId) -> None:
         """Ask for the removal of a machine that is kept aside; what is known of the contract's stays."""
-        self._guarded(lambda: self.driver.destroy(handle, contract))
+        self.guarded(lambda: self.driver.destroy(handle, contract))
 
     def note_aside(self, instance: str, state: Observed) -> None:
         """Remember how a machine that is kept aside was last seen."""
@@ -184,7 +184,7 @@ class Backend:
         driver = self.driver
         if not isinstance(driver, CanResetPassword):
             raise Rejected(f"the driver {self.description.name} cannot set passwords")
-        return self._guarded(lambda: driver.reset_password(handle, contract, user, password))
+        return self.guarded(lambda: driver.reset_password(handle, contract, user, password))
 
     def try_password(
         self, handle: Handle, contract: ContractId, user: str, password: Secret
@@ -193,7 +193,7 @@ class Backend:
         driver = self.driver
         if not isinstance(driver, CanTryPassword):
             raise Rejected(f"the driver {self.description.name} cannot try passwords")
-        return self._guarded(lambda: driver.try_password(handle, contract, user, password))
+        return self.guarded(lambda: driver.try_password(handle, contract, user, password))
 
     def note(self, seen: Observation) -> None:
         """Remember what a read said."""
@@ -209,7 +209,7 @@ class Backend:
     def _noted(self, call: Callable[[], Observation], contract: ContractId) -> Observation:
         with self._lock:
             self._sights.pop(contract, None)  # until the answer: unknown
-        seen = self._guarded(call)
+        seen = self.guarded(call)
         self.note(seen)
         return seen
 
@@ -219,7 +219,8 @@ class Backend:
         except DriverError:
             return  # stays unknown
 
-    def _guarded(self, call: Callable[[], T]) -> T:
+    def guarded(self, call: Callable[[], T]) -> T:
+        """Call the driver; what it raises beyond its five errors becomes Broken."""
         try:
             return call()
         except DriverError:

@@ -31,7 +31,7 @@ from decent_cloud.domain.keys.platform import DESIRED, verify_platform
 from decent_cloud.kernel import codec
 from decent_cloud.kernel.errors import DecentError, Invalid, Kind
 from decent_cloud.kernel.ids import AccountId, ContractId, Digest
-from decent_cloud.kernel.status import AsideWord
+from decent_cloud.kernel.status import AsideWord, ResetSubject
 from decent_cloud.wire.v1.agents import AssignmentView, DesiredView, SignedDesired
 
 SILENT_AFTER_FAILURES = 3
@@ -209,6 +209,7 @@ def _want(view: AssignmentView, now_ms: int) -> Want:
         renews=view.renews,
         suspended=view.suspended,
         next_n=view.next_n,
-        reset=view.reset,
+        reset=view.reset or view.keys_reset,
+        reset_subject=ResetSubject.SSH_KEYS if view.keys_reset else ResetSubject.PASSWORD,
         seen_at_ms=now_ms,
     )

@@ -1,20 +1,23 @@
-"""The ways into a running machine: the backend's own, or SSH with the management key; logins to prove a password."""
+"""The ways into a running machine: the backend's own, or SSH with the management key; looks at what it takes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from decent_cloud.agent.management import management_key
+from decent_cloud.agent.management import management_key, own_key
 from decent_cloud.agent.records import Instance
 from decent_cloud.agent.work import Work
 from decent_cloud.drivers.contract import (
+    CanReplaceKeys,
     CanResetPassword,
     CanTryPassword,
     Rejected,
     Secret,
+    SshKey,
     TryLater,
 )
+from decent_cloud.drivers.parts import guest_ssh
 from decent_cloud.drivers.parts.guest_ssh import Entry, GuestDoor, set_password, try_password
 
 ALARM_HOST_KEY = "host_key_differs"
@@ -33,11 +36,23 @@ class Entering:
         w = self._work
         if w.journal.attempt(instance.attempt) is None:
             return "the host key of this machine is not known here"
-        assignment = w.desired.assignment(instance.contract)
-        managed = assignment is not None and assignment.terms.management_key
-        if not isinstance(w.backend.driver, CanResetPassword) and not managed:
+        if not isinstance(w.backend.driver, CanResetPassword) and not self._managed(instance):
             name = w.backend.description.name
             return f"the driver {name} cannot set passwords, and the terms allow no management key"
+        return ""
+
+    def cannot_replace_keys(self, instance: Instance) -> str:
+        """Say why the SSH keys of this machine cannot be replaced; empty where they can."""
+        w = self._work
+        if isinstance(w.backend.driver, CanReplaceKeys):
+            return ""
+        if not self._managed(instance):
+            name = w.backend.description.name
+            return (
+                f"the driver {name} cannot replace SSH keys, and the terms allow no management key"
+            )
+        if w.journal.attempt(instance.attempt) is None:
+            return "the host key of this machine is not known here"
         return ""
 
     def user(self, instance: Instance) -> str:
@@ -65,6 +80,45 @@ class Entering:
         key = management_key(Path(w.settings.data_dir))
         set_password(self.door(instance), key, user, user, secret)
         return secret
+
+    def replace_keys(self, instance: Instance, keys: tuple[SshKey, ...]) -> None:
+        """Let these keys of the tenant in, and no others. Errors: the driver's five."""
+        w = self._work
+        if instance.handle is None:
+            raise Rejected("no machine is known")
+        handle, user, driver = instance.handle, self.user(instance), w.backend.driver
+        kept = self._own_key(instance)
+        if isinstance(driver, CanReplaceKeys):
+            w.backend.guarded(
+                lambda: driver.replace_keys(handle, instance.contract, user, keys, kept)
+            )
+            return
+        if kept is None:
+            raise Rejected("there is no way into this machine")
+        key = management_key(Path(w.settings.data_dir))
+        guest_ssh.replace_keys(self.door(instance), key, user, keys, kept)
+
+    def read_keys(self, instance: Instance) -> frozenset[str]:
+        """Return by which lines the machine lets the tenant in, ours aside. Errors: the driver's five."""
+        w = self._work
+        if instance.handle is None:
+            raise Rejected("no machine is known")
+        handle, user, driver = instance.handle, self.user(instance), w.backend.driver
+        if isinstance(driver, CanReplaceKeys):
+            found = w.backend.guarded(lambda: driver.read_keys(handle, instance.contract, user))
+        else:
+            key = management_key(Path(w.settings.data_dir))
+            found = guest_ssh.read_keys(self.door(instance), key, user)
+        kept = self._own_key(instance)
+        return frozenset(found) - ({kept.line()} if kept else set())
+
+    def _managed(self, instance: Instance) -> bool:
+        """Whether the terms allow a key of our own in the machine."""
+        assignment = self._work.desired.assignment(instance.contract)
+        return assignment is not None and assignment.terms.management_key
+
+    def _own_key(self, instance: Instance) -> SshKey | None:
+        return own_key(self._work.settings.data_dir) if self._managed(instance) else None
 
     def enter(self, instance: Instance, secret: Secret) -> Entry:
         """Try the password as the tenant will: over SSH, or as the driver can where that is not SSH."""

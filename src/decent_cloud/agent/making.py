@@ -13,7 +13,7 @@ from decent_cloud.agent.backend import alive, handle_text
 from decent_cloud.agent.journal import AlreadyFulfilled, NoFreePort
 from decent_cloud.agent.management import own_key
 from decent_cloud.agent.orders import OrderRefused, Wanted
-from decent_cloud.agent.records import Attempt, Change, Instance, Stage
+from decent_cloud.agent.records import Attempt, Change, Instance, KnownList, Stage
 from decent_cloud.agent.seal import SSH_PORT, Door, Prepared, new_secrets, seal
 from decent_cloud.agent.work import MAX_DETAIL, Work
 from decent_cloud.client.errors import ApiProblem
@@ -67,7 +67,12 @@ class Making:
         w.on_step(steps.LEASE_ANSWERED)
         w.keeper.hold(contract, lease.fence)
         fresh = Instance(
-            contract, Stage.LEASED, w.now_ms(), fence=lease.fence, scope=w.backend.scope
+            contract,
+            Stage.LEASED,
+            w.now_ms(),
+            fence=lease.fence,
+            scope=w.backend.scope,
+            keys=w.instance(contract).keys,
         )
         w.move(fresh, Stage.LEASED, flush=False)  # forgotten, the platform gives it to us again
         w.on_step(steps.LEASE_JOURNALLED)
@@ -98,6 +103,10 @@ class Making:
             return
         try:
             wanted = w.orders.verify(assignment, w.now_ms())
+            newer = w.orders.key_list(assignment, instance.keys)
+            if newer is not None:
+                wanted = replace(wanted, ssh_keys=newer.keys)
+                instance = replace(instance, keys=KnownList(newer.number, newer.digest))
             self._prepare(instance, assignment, wanted)
         except OrderRefused as error:
             w.fail(instance, ProvisionFailure.ORDER_REFUSED, error.message)

@@ -13,7 +13,8 @@ from decent_cloud.client.agents import AgentApi
 from decent_cloud.client.resets import ENDED
 from decent_cloud.kernel.errors import NotFound, TryLater
 from decent_cloud.kernel.ids import ContractId
-from decent_cloud.wire.v1.resets import PasswordClaimed, ResetView
+from decent_cloud.kernel.status import ResetSubject
+from decent_cloud.wire.v1.resets import ResetClaimed, ResetView
 
 LOOK_EVERY_S = 0.25
 _LONGEST_PAUSE_S = 2.0
@@ -33,8 +34,8 @@ class OneReset:
 
         Errors: NotFound for a machine that is not this agent's; ApiProblem.
         """
-        body = PasswordClaimed(scope=self._instance().scope)
-        return self.api.report_password(self.contract, body)
+        body = ResetClaimed(scope=self._instance().scope)
+        return self.api.report_reset(self.contract, ResetSubject.PASSWORD, body)
 
     def follow(self, begun: ResetView, wait_s: float) -> ResetView:
         """Wait until the running agent is done with it. Errors: TryLater."""

@@ -1,4 +1,4 @@
-"""Checks, before anything is made, that a tenant's device ordered just this from just us."""
+"""Checks, before anything is made or changed, that a tenant's device ordered just this from just us."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from decent_cloud.agent.journal import Journal
+from decent_cloud.agent.records import KnownList
 from decent_cloud.client.agents import AgentApi
 from decent_cloud.client.statements import from_wire, verified_chain
 from decent_cloud.domain.keys import canonical
 from decent_cloud.domain.keys.chain import ChainState
 from decent_cloud.domain.keys.errors import KeyRefused
+from decent_cloud.domain.keys.key_lists import KeyList, verify_key_list
 from decent_cloud.domain.keys.offers import verify_offer
 from decent_cloud.domain.keys.orders import Order, verify_order
+from decent_cloud.domain.keys.statements import StatementType, digest_of
 from decent_cloud.drivers.contract import SshKey
 from decent_cloud.kernel.clock import DAY_MS
 from decent_cloud.kernel.errors import DecentError, Invalid, Kind
@@ -40,8 +43,14 @@ class Wanted:
     ssh_keys: tuple[SshKey, ...]
 
 
+class KeyListRefused(OrderRefused):
+    """The SSH key list is not one that the tenant wants now; nothing is changed."""
+
+    code = "key_list_refused"
+
+
 class Orders:
-    """Verifies orders; offers that were verified once are remembered by their hash."""
+    """Verifies orders and key lists; offers that were verified once are remembered by their hash."""
 
     def __init__(self, api: AgentApi, journal: Journal, provider: AccountId) -> None:
         self._api = api
@@ -71,6 +80,31 @@ class Orders:
         except Invalid as error:
             raise OrderRefused(f"an SSH key of the order is not usable: {error.message}") from error
         return Wanted(order, tenant, keys)
+
+    def key_list(self, assignment: AssignmentView, known: KnownList) -> KeyList | None:
+        """Return the newest list of SSH keys that the tenant signed since the order, if there is any.
+
+        `known` is what was accepted here before: the platform cannot go behind it. Errors: KeyListRefused;
+        an `UnknownHead` (try later); whatever the platform's answers raise.
+        """
+        if assignment.key_list is None:
+            if known.n:
+                raise KeyListRefused(f"the platform does not show list {known.n} any more")
+            return None
+        tenant = self._chain(AccountId(assignment.tenant))
+        try:
+            statement = from_wire(assignment.key_list)
+            seen = digest_of(StatementType.KEY_LIST, statement.payload) == known.digest
+            wish = verify_key_list(
+                statement, tenant, Digest(assignment.digest), first_seen=not seen
+            )
+        except KeyRefused as error:
+            if error.kind is Kind.TRY_LATER:
+                raise
+            raise KeyListRefused(f"the list does not verify: {error.message}") from error
+        if wish.number < known.n or (wish.number == known.n and not seen):
+            raise KeyListRefused(f"list {wish.number} comes after list {known.n}, which is newer")
+        return wish
 
     def _check(self, order: Order, assignment: AssignmentView, now_ms: int) -> None:
         if order.digest != assignment.digest or order.extends is not None:

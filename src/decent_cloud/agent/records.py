@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from decent_cloud.drivers.contract import Handle
 from decent_cloud.kernel.ids import AccountId, ContractId, Digest
-from decent_cloud.kernel.status import AssignmentState, Desired, Observed
+from decent_cloud.kernel.status import AssignmentState, Desired, Observed, ResetSubject
 
 
 class Stage(StrEnum):
@@ -41,34 +41,47 @@ MAY_EXIST = frozenset(
 
 
 class ResetPhase(StrEnum):
-    """How far a new password is; each step is journalled before the next begins."""
+    """How far a new password is, or new SSH keys; each step is journalled before the next begins."""
 
     CLAIMED = "claimed"  # ours to do
-    SEALED = "sealed"  # a secret was made and sealed; nothing was called
-    CALLED = "called"  # the backend was called; which secret works is not known
-    APPLIED = "applied"  # the sealed one works, the backend says; the platform has not got it
-    TOLD = "told"  # the platform has it; no login was tried
-    VERIFIED = "verified"  # a login worked; the platform does not know that
+    SEALED = "sealed"  # a secret was made and sealed, or a list verified; nothing was called
+    CALLED = "called"  # the machine was called; what works is not known
+    APPLIED = "applied"  # the candidate works, the backend says; the platform does not know that
+    TOLD = "told"  # the platform knows; nothing was tried
+    VERIFIED = "verified"  # a login, or a second look, showed it; the platform does not know that
     FAILED = "failed"  # given up; the platform does not know that
 
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """A new password on its way: its sealed form, never the secret itself.
+    """A new password on its way, in its sealed form, never the secret itself; or SSH keys.
 
-    `unsure` from the backend's call on until the platform has the secret that works: then the work must
-    go on, whatever became of the request.
+    `unsure` from the machine's call on until the platform knows what works: then the work must go on,
+    whatever became of the request.
     """
 
     id: str
     phase: ResetPhase
-    n: int = 0  # number of the sealed credential
-    candidate: str = field(default="", repr=False)  # its JSON
+    n: int = 0  # number of the sealed credential, or of the key list
+    candidate: str = field(default="", repr=False)  # JSON of either
     rounds: int = 1
     refusals: int = 0
     unsure: bool = False
     failure: str = ""  # a ResetFailure
     detail: str = ""
+    subject: ResetSubject = ResetSubject.PASSWORD
+
+    def with_candidate(self, candidate: str) -> Reset:
+        """Return it with what is to be set."""
+        return replace(self, candidate=candidate)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownList:
+    """The newest SSH key list that was ever accepted here, 0 = none: no older one is, nor another of its number."""
+
+    n: int = 0
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +103,8 @@ class Want:
     suspended: bool
     next_n: int
     named: bool = True
-    reset: str = ""  # id of the password reset that is open
+    reset: str = ""  # id of the reset that is open
+    reset_subject: ResetSubject = ResetSubject.PASSWORD
     seen_at_ms: int = 0
 
 
@@ -122,6 +136,7 @@ class Instance:
     health: Observed = Observed.UNKNOWN  # last told to the platform
     reset: Reset | None = None
     reset_done: str = ""  # id of the last reset that ended here
+    keys: KnownList = KnownList()
     tries: int = 0
     next_try_ms: int = 0
     retry_for: str = ""

@@ -14,6 +14,7 @@ from decent_cloud.domain.contracts import assignment as rules
 from decent_cloud.domain.contracts.assignment import Assignment
 from decent_cloud.domain.contracts.contract import Contract
 from decent_cloud.domain.contracts.lifecycle import ContractEvent
+from decent_cloud.domain.contracts.reset import Reset
 from decent_cloud.domain.identity.providers import Delegation, Pool
 from decent_cloud.kernel.errors import Internal, NotFound
 from decent_cloud.kernel.ids import AccountId, ContractId, PoolId
@@ -23,12 +24,16 @@ from decent_cloud.wire.v1.assignments import RenewLease, StartCreate, TakeLease
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One assignment with its contract, the number that the next credential gets, and the open reset."""
+    """One assignment with its contract, the number that the next credential gets, and the open reset.
+
+    `key_list` is the newest SSH key list that the tenant signed since the order, as JSON.
+    """
 
     assignment: Assignment
     contract: Contract
     next_n: int
-    reset: str = ""  # its id
+    reset: Reset | None = None
+    key_list: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,18 +149,20 @@ def _save(uow: UnitOfWork, before: Assignment, after: Assignment) -> Assignment:
 
 
 def _works(uow: UnitOfWork, pool: PoolId) -> tuple[Work, ...]:
-    """Read a pool's live work in four looks, however much there is."""
+    """Read a pool's live work in five looks, however much there is."""
     live = uow.assignments.live(pool)
     ids = tuple(one.contract for one in live)
     found = {contract.id: contract for contract in uow.contracts.many(ids)}
     numbers = uow.contracts.credential_numbers(ids)
     resets = uow.resets.open_of_pool(pool)
+    lists = uow.resets.key_lists(ids)
     return tuple(
         Work(
             assignment=one,
             contract=found[one.contract],
             next_n=numbers.get(one.contract, 0) + 1,
-            reset=resets[one.contract].id if one.contract in resets else "",
+            reset=resets.get(one.contract),
+            key_list=lists[one.contract].statement if one.contract in lists else "",
         )
         for one in live
     )

@@ -1,4 +1,4 @@
-"""The one place that moves a password reset: lifecycle, record, audit in the contract's history, events."""
+"""The one place that moves a reset: lifecycle, record, audit in the contract's history, events."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from dataclasses import replace
 
 from decent_cloud.app.ports.outbox import Event
 from decent_cloud.app.ports.unit_of_work import UnitOfWork
-from decent_cloud.domain.contracts import password_reset
+from decent_cloud.domain.contracts import reset as rules
 from decent_cloud.domain.contracts.contract import Contract, HistoryRow
-from decent_cloud.domain.contracts.password_reset import OPEN, PasswordReset, ResetEvent
+from decent_cloud.domain.contracts.reset import OPEN, Reset, ResetEvent
 from decent_cloud.kernel.ids import Kid
-from decent_cloud.kernel.status import ResetFailure, ResetState
+from decent_cloud.kernel.status import ResetFailure, ResetState, ResetSubject
 
 EVENT_KIND = "contract"
 HINT = "reset"
+_NAMES = {ResetSubject.PASSWORD: "reset", ResetSubject.SSH_KEYS: "keys"}
 
 
-def begin(uow: UnitOfWork, reset: PasswordReset, *, actor: str, now_ms: int) -> PasswordReset:
+def begin(uow: UnitOfWork, reset: Reset, *, actor: str, now_ms: int) -> Reset:
     """Store a new reset, write it down, and wake the pool's agents and both sides."""
     uow.resets.add(reset)
     record(uow, reset, actor=actor, now_ms=now_ms)
@@ -25,7 +26,7 @@ def begin(uow: UnitOfWork, reset: PasswordReset, *, actor: str, now_ms: int) -> 
 
 def advance(
     uow: UnitOfWork,
-    reset: PasswordReset,
+    reset: Reset,
     event: ResetEvent,
     *,
     actor: str,
@@ -33,18 +34,18 @@ def advance(
     agent: Kid | None = None,
     failure: ResetFailure | None = None,
     detail: str = "",
-) -> PasswordReset:
+) -> Reset:
     """Move a reset by one event and write down who did it; return it as stored.
 
     Errors: IllegalTransition, StaleVersion.
     """
-    after = password_reset.step(reset, event, now_ms, agent=agent, failure=failure, detail=detail)
+    after = rules.step(reset, event, now_ms, agent=agent, failure=failure, detail=detail)
     stored = save(uow, after)
     record(uow, stored, actor=actor, now_ms=now_ms)
     return stored
 
 
-def save(uow: UnitOfWork, reset: PasswordReset) -> PasswordReset:
+def save(uow: UnitOfWork, reset: Reset) -> Reset:
     """Store a reset and return it with its new version."""
     uow.resets.save(reset)
     return replace(reset, version=reset.version + 1)
@@ -54,13 +55,11 @@ def end_with(uow: UnitOfWork, contract: Contract, *, now_ms: int) -> None:
     """End what is open of a contract that has ended; the contract's own step says why and who."""
     for reset in uow.resets.of_contract(contract.id):
         if reset.state in OPEN:
-            after = password_reset.step(reset, ResetEvent.CONTRACT_ENDED, now_ms)
+            after = rules.step(reset, ResetEvent.CONTRACT_ENDED, now_ms)
             announce(uow, contract, save(uow, after), now_ms)
 
 
-def record(
-    uow: UnitOfWork, reset: PasswordReset, *, actor: str, now_ms: int, event: str = ""
-) -> None:
+def record(uow: UnitOfWork, reset: Reset, *, actor: str, now_ms: int, event: str = "") -> None:
     """Append what happened to a reset to its contract's history, and tell everybody whom it concerns.
 
     `event` is named after the reset's state unless given.
@@ -73,7 +72,7 @@ def record(
         version=contract.version + 1,
         at_ms=now_ms,
         actor=actor,
-        event=event or event_name(reset.state),
+        event=event or event_name(reset.subject, reset.state),
         from_state=contract.state.value,
         to_state=contract.state,
         reason=reset.failure,
@@ -83,11 +82,11 @@ def record(
     announce(uow, contract, reset, now_ms)
 
 
-def announce(uow: UnitOfWork, contract: Contract, reset: PasswordReset, now_ms: int) -> None:
+def announce(uow: UnitOfWork, contract: Contract, reset: Reset, now_ms: int) -> None:
     """Write a reset's step to the streams of the contract and both sides, and hint at it in the pool's."""
     data = {
         "state": contract.state.value,
-        "event": event_name(reset.state),
+        "event": event_name(reset.subject, reset.state),
         "reason": reset.failure,
     }
     streams = (
@@ -100,15 +99,16 @@ def announce(uow: UnitOfWork, contract: Contract, reset: PasswordReset, now_ms: 
     uow.outbox.append(Event(f"pool/{contract.pool}", HINT, contract.id, {}, now_ms))
 
 
-def event_name(state: ResetState) -> str:
+def event_name(subject: ResetSubject, state: ResetState) -> str:
     """Return what a step to this state is called in histories and on event streams."""
-    return f"reset_{state.value}"
+    return f"{_NAMES[subject]}_{state.value}"
 
 
-def _evidence(reset: PasswordReset) -> str:
+def _evidence(reset: Reset) -> str:
     parts: list[str] = [reset.id]
     if reset.n:
-        parts.append(f"credential {reset.n}")
+        what = "credential" if reset.subject is ResetSubject.PASSWORD else "key list"
+        parts.append(f"{what} {reset.n}")
     if reset.detail:
         parts.append(reset.detail)
     return ", ".join(parts)

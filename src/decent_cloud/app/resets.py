@@ -1,6 +1,7 @@
-"""Password resets: a tenant or a provider asks, an agent of the machine's backend makes and proves a new one.
+"""Resets of a machine's password or SSH keys: somebody asks, an agent of the machine's backend does and proves it.
 
-The platform never sees a password: it keeps what the agent sealed, and says how far the work is.
+The platform never sees a password: it keeps what the agent sealed, and says how far the work is. It cannot
+name a key either: the agent takes a list that the tenant signed.
 """
 
 from __future__ import annotations
@@ -10,25 +11,33 @@ from dataclasses import dataclass, replace
 import structlog
 
 from decent_cloud.app import reset_steps
+from decent_cloud.app.accounts import load_chain
 from decent_cloud.app.agents import AgentNotAllowed, authorize
 from decent_cloud.app.assignments import assigned
 from decent_cloud.app.caller import Caller, CallerKind, require_writer
 from decent_cloud.app.contracts import NotYourSide, get_contract, read_contract
 from decent_cloud.app.credentials import CredentialConflict, store_credential
 from decent_cloud.app.ports.unit_of_work import UnitOfWork
+from decent_cloud.app.statements import from_wire
 from decent_cloud.domain.contracts import instance, lifecycle
 from decent_cloud.domain.contracts.assignment import Assignment, WrongScope
 from decent_cloud.domain.contracts.contract import Contract
-from decent_cloud.domain.contracts.password_reset import (
+from decent_cloud.domain.contracts.reset import (
     OPEN,
     REQUESTED_MS,
     WORKED_ON_MS,
-    PasswordReset,
+    KeyListStale,
+    Reset,
     ResetEvent,
     ResetNotPromised,
+    ResetOpen,
     ResetTaken,
     check_limits,
+    newest_list,
 )
+from decent_cloud.domain.identity.chains import statement_text
+from decent_cloud.domain.keys.key_lists import verify_key_list
+from decent_cloud.kernel.clock import SECOND_MS
 from decent_cloud.kernel.errors import Conflict, NotFound
 from decent_cloud.kernel.ids import AccountId, ContractId, Kid, ResetId
 from decent_cloud.kernel.status import (
@@ -37,23 +46,28 @@ from decent_cloud.kernel.status import (
     Permission,
     ResetOrigin,
     ResetState,
+    ResetSubject,
 )
 from decent_cloud.wire.v1.resets import (
+    KeysApplied,
+    KeysReport,
     PasswordApplied,
-    PasswordClaimed,
-    PasswordFailed,
     PasswordReport,
-    PasswordVerified,
+    ReplaceKeys,
+    ResetClaimed,
+    ResetGivenUp,
+    ResetVerified,
 )
 
 _log = structlog.get_logger("resets")
 
 PLATFORM = "platform"
 _RUNNING = frozenset({ContractState.PROVISIONED, ContractState.ACTIVE})
+_COMING = frozenset({ContractState.ACCEPTED, ContractState.PROVISIONING})
 
 
 class NoMachine(Conflict):
-    """This contract has no running machine whose password could be reset."""
+    """This contract has no running machine whose password or SSH keys could be reset."""
 
     code = "no_machine"
 
@@ -62,7 +76,7 @@ class NoMachine(Conflict):
 class ResetRow:
     """A reset, and the number that the contract's next credential gets."""
 
-    reset: PasswordReset
+    reset: Reset
     next_n: int
 
 
@@ -74,12 +88,41 @@ def request_reset(
     Errors: NotFound, NotYourSide, ResetNotPromised, NoMachine, ResetOpen, TooManyResets.
     """
     require_writer(caller)
-    contract = read_contract(uow, caller, contract_id)
-    if caller.account != contract.tenant:
-        raise NotYourSide
+    contract = _rented(uow, caller, contract_id)
     if not contract.plan.reset:
         raise ResetNotPromised
-    reset = _new(uow, contract, ResetOrigin.TENANT, caller.actor, now_ms)
+    _require_state(contract, _RUNNING)
+    reset = _new(uow, contract, _Asked(ResetOrigin.TENANT, caller.actor), now_ms)
+    return _row(uow, reset_steps.begin(uow, reset, actor=caller.actor, now_ms=now_ms))
+
+
+def replace_keys(
+    uow: UnitOfWork, caller: Caller, contract_id: ContractId, command: ReplaceKeys, now_ms: int
+) -> ResetRow:
+    """Take in the tenant's signed list of all SSH keys for a machine; its agent puts them in.
+
+    A machine that is still to be made gets them from the start. The newest list again changes nothing.
+    Errors: NotFound, NotYourSide, ResetNotPromised, NoMachine, ResetOpen, TooManyResets, KeyListStale,
+    any `KeyRefused`.
+    """
+    chain = load_chain(uow, require_writer(caller))
+    contract = _rented(uow, caller, contract_id)
+    if not contract.plan.reset and not contract.plan.management_key:
+        raise ResetNotPromised(
+            "the signed terms of this contract promise no resets and allow no management key:"
+            " nobody but you can change its SSH keys"
+        )
+    _require_state(contract, _RUNNING | _COMING)
+    statement = from_wire(command.statement)
+    wish = verify_key_list(statement, chain, contract.digest)
+    text = statement_text(statement)
+    newest = newest_list(uow.resets.of_contract(contract.id))
+    if newest is not None and newest.statement == text:
+        return _row(uow, newest)
+    if newest is not None and newest.n >= wish.number:
+        raise KeyListStale(n=newest.n)
+    asked = _Asked(ResetOrigin.TENANT, caller.actor, n=wish.number, statement=text)
+    reset = _new(uow, contract, asked, now_ms)
     return _row(uow, reset_steps.begin(uow, reset, actor=caller.actor, now_ms=now_ms))
 
 
@@ -98,20 +141,40 @@ def list_resets(
 
 
 def pending_resets(
-    uow: UnitOfWork, caller: Caller, provider: AccountId, now_ms: int
+    uow: UnitOfWork, caller: Caller, provider: AccountId, subject: ResetSubject, now_ms: int
 ) -> tuple[ResetRow, ...]:
-    """List the open resets of the calling agent's pool, oldest first.
+    """List the open resets of this kind in the calling agent's pool, oldest first.
 
     Errors: AgentNotAllowed, NotFound for another provider.
     """
     if provider != caller.account:
         raise NotFound("there is no such provider, or it is not yours")
     delegation = authorize(uow, caller, Permission.RESET_PASSWORD, now_ms)
-    return _rows(uow, tuple(uow.resets.open_of_pool(delegation.pool).values()))
+    opened = uow.resets.open_of_pool(delegation.pool).values()
+    return _rows(uow, tuple(reset for reset in opened if reset.subject is subject))
 
 
 def report_password(
     uow: UnitOfWork, caller: Caller, contract_id: ContractId, command: PasswordReport, now_ms: int
+) -> ResetRow:
+    """Take in what an agent says about a new password; errors as `_report`."""
+    return _report(uow, caller, contract_id, ResetSubject.PASSWORD, command, now_ms)
+
+
+def report_keys(
+    uow: UnitOfWork, caller: Caller, contract_id: ContractId, command: KeysReport, now_ms: int
+) -> ResetRow:
+    """Take in what an agent says about new SSH keys; errors as `_report`."""
+    return _report(uow, caller, contract_id, ResetSubject.SSH_KEYS, command, now_ms)
+
+
+def _report(
+    uow: UnitOfWork,
+    caller: Caller,
+    contract_id: ContractId,
+    subject: ResetSubject,
+    command: PasswordReport | KeysReport,
+    now_ms: int,
 ) -> ResetRow:
     """Take in what an agent says about a reset. The same again changes nothing, and what comes too late
     is not refused: the answer says how the reset stands.
@@ -123,26 +186,29 @@ def report_password(
     contract = get_contract(uow, contract_id)
     if not instance.trusted(found, command.scope):
         raise WrongScope("another backend made this contract's machine")
-    return _row(uow, _taken_in(uow, caller, contract, found, command, now_ms))
+    if isinstance(command, ResetClaimed):
+        claimable = _claimable(uow, contract.id, subject, command.reset)
+        return _row(uow, _claimed(uow, caller, contract, found, claimable, now_ms))
+    reset = _mine(uow, caller, contract.id, subject, command.reset)
+    return _row(uow, _taken_in(uow, caller, contract, reset, command, now_ms))
 
 
 def _taken_in(
     uow: UnitOfWork,
     caller: Caller,
     contract: Contract,
-    found: Assignment,
-    command: PasswordReport,
+    reset: Reset,
+    command: PasswordApplied | KeysApplied | ResetVerified | ResetGivenUp,
     now_ms: int,
-) -> PasswordReset:
-    if isinstance(command, PasswordClaimed):
-        return _claimed(uow, caller, contract, found, command, now_ms)
-    reset = _mine(uow, caller, contract.id, command.reset)
+) -> Reset:
     match command:
         case PasswordApplied():
             return _applied(uow, caller, contract, reset, command, now_ms)
-        case PasswordVerified():
+        case KeysApplied():
+            return _keys_applied(uow, caller, reset, command, now_ms)
+        case ResetVerified():
             return _verified(uow, caller, reset, command, now_ms)
-        case PasswordFailed():
+        case ResetGivenUp():
             return _failed(uow, caller, reset, command, now_ms)
 
 
@@ -156,7 +222,7 @@ def apply_deadlines(uow: UnitOfWork, now_ms: int, limit: int) -> int:
         if after.state is ResetState.FAILED:
             # An agent began and did not end: somebody must look.
             _log.error(
-                "password reset not finished", reset=reset.id, agent=reset.agent, was=reset.state
+                "reset not finished", reset=reset.id, agent=reset.agent, of=reset.subject.value
             )
     return len(due)
 
@@ -166,14 +232,15 @@ def _claimed(
     caller: Caller,
     contract: Contract,
     found: Assignment,
-    command: PasswordClaimed,
+    reset: Reset | None,
     now_ms: int,
-) -> PasswordReset:
-    reset = _claimable(uow, contract.id, command.reset)
+) -> Reset:
     if reset is None:
         if found.state is not AssignmentState.BOUND:
             raise NoMachine
-        new = _new(uow, contract, ResetOrigin.PROVIDER, caller.actor, now_ms, caller.kid)
+        _require_state(contract, _RUNNING)
+        asked = _Asked(ResetOrigin.PROVIDER, caller.actor, agent=caller.kid)
+        new = _new(uow, contract, asked, now_ms)
         return reset_steps.begin(uow, new, actor=caller.actor, now_ms=now_ms)
     if reset.state is ResetState.REQUESTED:
         return reset_steps.advance(
@@ -190,21 +257,29 @@ def _claimed(
     return reset
 
 
-def _claimable(uow: UnitOfWork, contract: ContractId, named: str) -> PasswordReset | None:
-    """Return the reset that is named; without a name, the open one if there is any."""
-    if named:
-        return _get(uow, contract, named)
-    return next((one for one in uow.resets.of_contract(contract) if one.state in OPEN), None)
+def _claimable(
+    uow: UnitOfWork, contract: ContractId, subject: ResetSubject, named: str
+) -> Reset | None:
+    """Return the reset that is named; without a name, the open one if there is any.
+
+    A provider begins new passwords by itself, never SSH keys. Errors: NotFound, ResetOpen.
+    """
+    if named or subject is ResetSubject.SSH_KEYS:
+        return _get(uow, contract, subject, named)
+    found = next((one for one in uow.resets.of_contract(contract) if one.state in OPEN), None)
+    if found is not None and found.subject is not subject:
+        raise ResetOpen
+    return found
 
 
 def _applied(
     uow: UnitOfWork,
     caller: Caller,
     contract: Contract,
-    reset: PasswordReset,
+    reset: Reset,
     command: PasswordApplied,
     now_ms: int,
-) -> PasswordReset:
+) -> Reset:
     """Keep the sealed credential, whatever became of the reset: it is what works now."""
     if contract.state in lifecycle.TERMINAL:
         return reset
@@ -220,23 +295,31 @@ def _applied(
         return reset_steps.advance(
             uow, reset, ResetEvent.APPLIED, actor=caller.actor, now_ms=now_ms
         )
-    event = reset_steps.event_name(ResetState.APPLIED)
+    event = reset_steps.event_name(reset.subject, ResetState.APPLIED)
     reset_steps.record(uow, reset, actor=caller.actor, now_ms=now_ms, event=event)
     return reset
 
 
+def _keys_applied(
+    uow: UnitOfWork, caller: Caller, reset: Reset, command: KeysApplied, now_ms: int
+) -> Reset:
+    if reset.state is not ResetState.CLAIMED or command.n != reset.n:
+        return reset
+    return reset_steps.advance(uow, reset, ResetEvent.APPLIED, actor=caller.actor, now_ms=now_ms)
+
+
 def _verified(
-    uow: UnitOfWork, caller: Caller, reset: PasswordReset, command: PasswordVerified, now_ms: int
-) -> PasswordReset:
-    """Only the newest credential of the reset can be the one that was tried."""
+    uow: UnitOfWork, caller: Caller, reset: Reset, command: ResetVerified, now_ms: int
+) -> Reset:
+    """Only the newest credential of the reset, or its list, can be what was tried."""
     if reset.state is not ResetState.APPLIED or command.n != reset.n:
         return reset
     return reset_steps.advance(uow, reset, ResetEvent.VERIFIED, actor=caller.actor, now_ms=now_ms)
 
 
 def _failed(
-    uow: UnitOfWork, caller: Caller, reset: PasswordReset, command: PasswordFailed, now_ms: int
-) -> PasswordReset:
+    uow: UnitOfWork, caller: Caller, reset: Reset, command: ResetGivenUp, now_ms: int
+) -> Reset:
     if reset.state not in OPEN:
         return reset
     return reset_steps.advance(
@@ -250,8 +333,10 @@ def _failed(
     )
 
 
-def _mine(uow: UnitOfWork, caller: Caller, contract: ContractId, named: str) -> PasswordReset:
-    reset = _get(uow, contract, named)
+def _mine(
+    uow: UnitOfWork, caller: Caller, contract: ContractId, subject: ResetSubject, named: str
+) -> Reset:
+    reset = _get(uow, contract, subject, named)
     if reset.state is ResetState.REQUESTED:
         raise AgentNotAllowed("claim the reset before you report on it")
     if reset.agent and reset.agent != caller.kid:
@@ -259,47 +344,75 @@ def _mine(uow: UnitOfWork, caller: Caller, contract: ContractId, named: str) -> 
     return reset
 
 
-def _get(uow: UnitOfWork, contract: ContractId, named: str) -> PasswordReset:
+def _get(uow: UnitOfWork, contract: ContractId, subject: ResetSubject, named: str) -> Reset:
     found = uow.resets.get(ResetId(named))
-    if found is None or found.contract != contract:
+    if found is None or (found.contract, found.subject) != (contract, subject):
         raise NotFound("there is no such reset of this contract")
     return found
 
 
-def _row(uow: UnitOfWork, reset: PasswordReset) -> ResetRow:
+def _row(uow: UnitOfWork, reset: Reset) -> ResetRow:
     return _rows(uow, (reset,))[0]
 
 
-def _rows(uow: UnitOfWork, resets: tuple[PasswordReset, ...]) -> tuple[ResetRow, ...]:
+def _rows(uow: UnitOfWork, resets: tuple[Reset, ...]) -> tuple[ResetRow, ...]:
     contracts = tuple(dict.fromkeys(reset.contract for reset in resets))
     numbers = uow.contracts.credential_numbers(contracts)
     return tuple(ResetRow(reset, numbers.get(reset.contract, 0) + 1) for reset in resets)
 
 
-def _new(
-    uow: UnitOfWork,
-    contract: Contract,
-    origin: ResetOrigin,
-    actor: str,
-    now_ms: int,
-    agent: Kid | None = None,
-) -> PasswordReset:
-    """Return the next reset of a contract; a provider's is claimed already."""
-    if contract.state not in _RUNNING:
+def _rented(uow: UnitOfWork, caller: Caller, contract_id: ContractId) -> Contract:
+    contract = read_contract(uow, caller, contract_id)
+    if caller.account != contract.tenant:
+        raise NotYourSide
+    return contract
+
+
+def _require_state(contract: Contract, states: frozenset[ContractState]) -> None:
+    if contract.state not in states:
         raise NoMachine(f"the contract is {contract.state.value}: it has no running machine")
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Who asks for a reset, and of what: with a list, of SSH keys. A provider's agent begins at once."""
+
+    origin: ResetOrigin
+    actor: str
+    agent: Kid | None = None
+    n: int = 0
+    statement: str = ""
+
+
+def _new(uow: UnitOfWork, contract: Contract, asked: _Asked, now_ms: int) -> Reset:
+    """Return the next reset of a contract; a provider's is claimed already.
+
+    Errors: ResetOpen, TooManyResets.
+    """
+    subject = ResetSubject.SSH_KEYS if asked.statement else ResetSubject.PASSWORD
     before = uow.resets.of_contract(contract.id)
-    check_limits(before, origin, now_ms)
-    claimed = origin is ResetOrigin.PROVIDER
-    return PasswordReset(
+    check_limits(before, subject, asked.origin, now_ms)
+    claimed = asked.origin is ResetOrigin.PROVIDER
+    return Reset(
         id=ResetId(f"{contract.id}.reset{len(before) + 1}"),
         contract=contract.id,
         provider=contract.provider,
         pool=contract.pool,
-        origin=origin,
+        origin=asked.origin,
         state=ResetState.CLAIMED if claimed else ResetState.REQUESTED,
         requested_at_ms=now_ms,
         state_since_ms=now_ms,
-        deadline_ms=now_ms + (WORKED_ON_MS if claimed else REQUESTED_MS),
-        asked_by=actor,
-        agent=agent or "",
+        deadline_ms=_machine_ms(contract, now_ms) + (WORKED_ON_MS if claimed else REQUESTED_MS),
+        asked_by=asked.actor,
+        agent=asked.agent or "",
+        n=asked.n,
+        subject=subject,
+        statement=asked.statement,
     )
+
+
+def _machine_ms(contract: Contract, now_ms: int) -> int:
+    """Return by when there is a machine, or the contract has failed."""
+    if contract.state not in _COMING:
+        return now_ms
+    return max(now_ms, contract.deadline_ms) + contract.provision_timeout_s * SECOND_MS

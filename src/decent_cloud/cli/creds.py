@@ -7,12 +7,13 @@ import click
 from decent_cloud.cli.access import access_rows, access_shape, open_access
 from decent_cloud.cli.commands import Leaf
 from decent_cloud.cli.resets import reset
+from decent_cloud.cli.rotate_ssh import rotate_ssh
 from decent_cloud.cli.session import Session, pass_session
 
 
 @click.group("creds")
 def group() -> None:
-    """Open what an agent sealed for you, and have new passwords made."""
+    """Open what an agent sealed for you, and have new passwords and SSH keys put in."""
 
 
 @group.command("show", cls=Leaf, example="decent creds show CONTRACT --reveal")
@@ -34,3 +35,4 @@ def show(session: Session, contract: str, reveal: bool) -> None:
 
 
 group.add_command(reset)
+group.add_command(rotate_ssh)

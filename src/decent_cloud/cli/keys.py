@@ -66,6 +66,11 @@ class Identities:
         if ssh_key_file and private.is_file() and private != Path(ssh_key_file):
             write_private(self._folder / contract, f"{private}\n".encode())
 
+    def replace(self, contract: str, ssh_key_file: str) -> None:
+        """Remember another one: the machine does not take the old one any more."""
+        (self._folder / contract).unlink(missing_ok=True)
+        self.remember(contract, ssh_key_file)
+
     def find(self, contract: str) -> str:
         """Return the path of the private key, or nothing."""
         try:

@@ -27,7 +27,7 @@ ENDED = frozenset(
         ContractState.FAILED,
     }
 )
-BESIDE = "reset_"  # steps of password resets leave the contract in its state
+BESIDE = ("reset_", "keys_")  # steps of resets leave the contract in its state
 _WAITS = {
     ContractState.REQUESTED: "waiting for the payment",
     ContractState.PENDING: "waiting for the provider's yes",

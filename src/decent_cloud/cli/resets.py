@@ -14,16 +14,25 @@ from decent_cloud.domain.keys.errors import KeyRefused
 from decent_cloud.kernel import codec
 from decent_cloud.kernel.clock import SECOND_MS, parse_rfc3339
 from decent_cloud.kernel.errors import NotFound, TryLater
-from decent_cloud.kernel.status import ResetState
+from decent_cloud.kernel.status import ResetState, ResetSubject
 from decent_cloud.wire.v1.resets import ResetView
 
 _STEPS = {
     ResetState.REQUESTED: "requested: waiting for the agent",
+    ResetState.FAILED: "failed",
+    ResetState.EXPIRED: "expired",
+}
+_OF_PASSWORD = {
     ResetState.CLAIMED: "claimed: the agent makes a new password",
     ResetState.APPLIED: "applied: the agent tries to log in with it",
     ResetState.VERIFIED: "verified: a login with it worked",
-    ResetState.FAILED: "failed",
-    ResetState.EXPIRED: "expired",
+    **_STEPS,
+}
+_OF_KEYS = {
+    ResetState.CLAIMED: "claimed: the agent checks your signature and puts the keys in",
+    ResetState.APPLIED: "applied: the agent reads what the machine takes now",
+    ResetState.VERIFIED: "verified: the machine takes just these keys",
+    **_STEPS,
 }
 
 
@@ -49,19 +58,29 @@ def reset(session: Session, contract: str, reveal: bool, no_wait: bool) -> None:
     if no_wait:
         _show(session, asked, reveal=reveal, opened=False)
         return
+    ended = until_verified(session, asked, f"decent creds show {contract}")
+    _show(session, ended, reveal=reveal, opened=True)
+
+
+def until_verified(session: Session, asked: ResetView, see: str) -> ResetView:
+    """Follow a reset to its good end; `see` is where whoever leaves finds what became of it.
+
+    Errors: ResetFailed.
+    """
     try:
         ended = _follow(session.client.contracts, asked, session.out)
     except KeyboardInterrupt:
-        session.out.say(f"The reset goes on without you. See: decent creds show {contract}")
+        session.out.say(f"The reset goes on without you. See: {see}")
         raise
     if ended.state is not ResetState.VERIFIED:
         raise ResetFailed(why(ended), reset=ended.id, state=ended.state.value)
-    _show(session, ended, reveal=reveal, opened=True)
+    return ended
 
 
 def _follow(contracts: ContractsApi, asked: ResetView, out: Output) -> ResetView:
     """Show each step as it comes; return the reset at its end."""
     began_ms = parse_rfc3339(asked.requested_at)
+    words = _OF_PASSWORD if asked.subject is ResetSubject.PASSWORD else _OF_KEYS
     said = None
     stream = contracts.events(asked.contract)
     try:
@@ -71,7 +90,7 @@ def _follow(contracts: ContractsApi, asked: ResetView, out: Output) -> ResetView
                 said = found.state
                 spent_ms = max(0, parse_rfc3339(found.state_since) - began_ms)
                 out.say(
-                    f"{spent_ms // SECOND_MS:>5}.{spent_ms % SECOND_MS // 10:02d} s  {_STEPS[found.state]}"
+                    f"{spent_ms // SECOND_MS:>5}.{spent_ms % SECOND_MS // 10:02d} s  {words[found.state]}"
                 )
             if found.state in ENDED:
                 return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decent_cloud.client.events import EventStream
 from decent_cloud.client.transport import Transport
 from decent_cloud.kernel.ids import AccountId, ContractId
+from decent_cloud.kernel.status import ResetSubject
 from decent_cloud.wire.v1.accounts import ChainView, PlatformView
 from decent_cloud.wire.v1.agents import AgentSelf, AgentView, Heartbeat, SignedDesired
 from decent_cloud.wire.v1.assignments import (
@@ -18,7 +19,9 @@ from decent_cloud.wire.v1.assignments import (
 )
 from decent_cloud.wire.v1.offerings import OfferingView
 from decent_cloud.wire.v1.providers import JoinPairing, OpenPairing, PairingView
-from decent_cloud.wire.v1.resets import PasswordReport, ResetsView, ResetView
+from decent_cloud.wire.v1.resets import KeysReport, PasswordReport, ResetsView, ResetView
+
+_REPORTED_AT = {ResetSubject.PASSWORD: "password", ResetSubject.SSH_KEYS: "ssh-keys"}
 
 
 class AgentApi:
@@ -80,14 +83,18 @@ class AgentApi:
         return self._transport.write("PUT", path, ReportAnswer, body, key=key)
 
     def resets(self, contract: ContractId) -> ResetsView:
-        """Return a contract's password resets, oldest first."""
+        """Return a contract's resets, oldest first."""
         return self._transport.get(f"/contracts/{contract}/resets", ResetsView)
 
-    def report_password(
-        self, contract: ContractId, body: PasswordReport, key: str = ""
+    def report_reset(
+        self,
+        contract: ContractId,
+        subject: ResetSubject,
+        body: PasswordReport | KeysReport,
+        key: str = "",
     ) -> ResetView:
-        """Claim a password reset or begin one, send the sealed credential, or say how it ended."""
-        path = f"/provider/rental-requests/{contract}/password"
+        """Claim a reset or begin one of a password, send what is set, or say how it ended."""
+        path = f"/provider/rental-requests/{contract}/{_REPORTED_AT[subject]}"
         return self._transport.write("PUT", path, ResetView, body, key=key)
 
     def health(self, contract: ContractId, body: HealthReport, key: str = "") -> ReportAnswer:

@@ -13,7 +13,7 @@ from decent_cloud.wire.v1.contracts import (
     HistoryView,
     PlaceOrder,
 )
-from decent_cloud.wire.v1.resets import ResetsView, ResetView
+from decent_cloud.wire.v1.resets import ReplaceKeys, ResetsView, ResetView
 
 
 class ContractsApi:
@@ -54,8 +54,12 @@ class ContractsApi:
         path = f"/contracts/{contract}/reset-password"
         return self._transport.write("POST", path, ResetView, None)
 
+    def replace_keys(self, contract: str, body: ReplaceKeys) -> ResetView:
+        """Ask for the SSH keys of a signed list, and no others, in the machine, as the tenant."""
+        return self._transport.write("POST", f"/contracts/{contract}/ssh-keys", ResetView, body)
+
     def resets(self, contract: str) -> ResetsView:
-        """Return a contract's password resets, oldest first."""
+        """Return a contract's resets, oldest first."""
         return self._transport.get(f"/contracts/{contract}/resets", ResetsView)
 
     def events(self, contract: str) -> EventStream:

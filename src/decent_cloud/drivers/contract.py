@@ -307,6 +307,34 @@ class CanResetPassword(Protocol):
 
 
 @runtime_checkable
+class CanReplaceKeys(Protocol):
+    """A backend that can replace the SSH keys inside a running machine, and read which it takes."""
+
+    def replace_keys(
+        self,
+        handle: Handle,
+        contract: ContractId,
+        user: str,
+        keys: tuple[SshKey, ...],
+        kept: SshKey | None,
+    ) -> None:
+        """Let these keys in as the user, and no others; `kept` stays if it is there.
+
+        Done as a whole or not at all, and again without harm. Never touches what does not carry our
+        tags (Rejected); a machine that is gone or has no such user is Rejected too.
+        Errors: Rejected, AuthFailed, TryLater (which list is in force is unknown), Broken.
+        """
+        ...
+
+    def read_keys(self, handle: Handle, contract: ContractId, user: str) -> tuple[str, ...]:
+        """Return each line by which the machine lets this user in with a key.
+
+        Errors: as `replace_keys`.
+        """
+        ...
+
+
+@runtime_checkable
 class CanTryPassword(Protocol):
     """A backend that can tell whether a password opens a machine; else the agent tries a login over SSH."""
 

@@ -88,8 +88,15 @@ class RefundState(StrEnum):
     FAILED = "failed"
 
 
+class ResetSubject(StrEnum):
+    """What of the ways into a machine is made new."""
+
+    PASSWORD = "password"  # noqa: S105 - a word, no secret
+    SSH_KEYS = "ssh_keys"
+
+
 class ResetState(StrEnum):
-    """Where the making of a new password for a machine stands."""
+    """Where the making of a new way into a machine stands."""
 
     REQUESTED = "requested"
     CLAIMED = "claimed"
@@ -100,19 +107,21 @@ class ResetState(StrEnum):
 
 
 class ResetOrigin(StrEnum):
-    """Who asked for a new password."""
+    """Who asked for a new way into a machine."""
 
     TENANT = "tenant"
     PROVIDER = "provider"
 
 
 class ResetFailure(StrEnum):
-    """Why a machine's password could not be made new."""
+    """Why a machine's password or SSH keys could not be made new."""
 
     NO_ABILITY = "no_ability"
     REJECTED = "rejected"
     AUTH_FAILED = "auth_failed"
     LOGIN_REFUSED = "login_refused"
+    LIST_REFUSED = "list_refused"
+    KEYS_DIFFER = "keys_differ"
     TIMED_OUT = "timed_out"
     CONTRACT_ENDED = "contract_ended"
 

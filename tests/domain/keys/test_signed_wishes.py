@@ -1,10 +1,12 @@
-"""Orders, offers and payout addresses: who may sign them, and what they may say."""
+"""Orders, offers, payout addresses and SSH key lists: who may sign them, and what they may say."""
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -22,6 +24,13 @@ from decent_cloud.domain.keys.errors import (
     WrongAccount,
     WrongSigner,
 )
+from decent_cloud.domain.keys.key_lists import (
+    MAX_KEYS,
+    KeyList,
+    parse_key_list,
+    sign_key_list,
+    verify_key_list,
+)
 from decent_cloud.domain.keys.offers import Offer, parse_offer, sign_offer, verify_offer
 from decent_cloud.domain.keys.orders import Order, parse_order, sign_order, verify_order
 from decent_cloud.domain.keys.payout_addresses import (
@@ -38,6 +47,7 @@ from decent_cloud.domain.keys.statements import (
     sign_statement,
 )
 from decent_cloud.kernel.ids import AccountId, Digest, OfferingId
+from decent_cloud.kernel.ssh_keys import SshPublicKey
 from tests.domain.keys.family import (
     Holder,
     account,
@@ -75,11 +85,26 @@ ORDER = Order(
 OFFER = Offer(CHAIN.account_id, OfferingId("o1"), 1, DIGEST)
 PAYOUT = PayoutAddress(CHAIN.account_id, "aaaaa-aa", "ICP", 1)
 
+
+def ssh_line(number: int) -> str:
+    """Return a well-formed public key's line; a higher number sorts later."""
+    blob = b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + bytes([number]) * 32
+    return f"ssh-ed25519 {base64.b64encode(blob).decode()}"
+
+
+SSH_KEYS = tuple(SshPublicKey.parse(ssh_line(number)) for number in (1, 2))
+KEY_LIST = KeyList(CHAIN.account_id, ORDER.digest, CHAIN.pin, SSH_KEYS, 1)
+
 Verify = Callable[..., object]
 KINDS: list[tuple[StatementType, dict[str, Any], Verify]] = [
     (StatementType.ORDER, ORDER.to_json(), verify_order),
     (StatementType.OFFER, OFFER.to_json(), verify_offer),
     (StatementType.PAYOUT_ADDRESS, PAYOUT.to_json(), verify_payout_address),
+    (
+        StatementType.KEY_LIST,
+        KEY_LIST.to_json(),
+        partial(verify_key_list, contract=ORDER.digest),
+    ),
 ]
 each_kind = pytest.mark.parametrize(("kind", "payload", "verify"), KINDS)
 
@@ -93,6 +118,8 @@ def test_what_an_admin_device_signed_reads_back(signer: Holder) -> None:
     assert verify_order(sign_order(ORDER, signer.keys), CHAIN) == ORDER
     assert verify_offer(sign_offer(OFFER, signer.keys), CHAIN) == OFFER
     assert verify_payout_address(sign_payout_address(PAYOUT, signer.keys), CHAIN) == PAYOUT
+    signed = sign_key_list(KEY_LIST, signer.keys)
+    assert verify_key_list(signed, CHAIN, ORDER.digest) == KEY_LIST
 
 
 @each_kind
@@ -216,7 +243,51 @@ def test_a_payout_address_with_a_wrong_value_is_refused(change: dict[str, Any]) 
         parse_payout_address(PAYOUT.to_json() | change)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"n": 0},
+        {"n": 2**31},
+        {"contract": ""},
+        {"head": {"hash": "A" * 43}},
+        {"keys": []},
+        {"keys": "ssh-ed25519"},
+        {"keys": [ssh_line(2), ssh_line(1)]},
+        {"keys": [ssh_line(1), ssh_line(1)]},
+        {"keys": [ssh_line(number) for number in range(MAX_KEYS + 1)]},
+        {"keys": [f"{ssh_line(1)} me@here"]},
+        {"keys": [f" {ssh_line(1)}"]},
+        {"keys": [f'command="id" {ssh_line(1)}']},
+        {"keys": [f"{ssh_line(1)}\n{ssh_line(2)}"]},
+        {"keys": ["ssh-ed25519 AAAA"]},
+    ],
+)
+def test_a_key_list_with_a_wrong_value_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(KeyRefused):
+        parse_key_list(KEY_LIST.to_json() | change)
+
+
+def test_a_key_list_counts_for_its_contract_alone() -> None:
+    with pytest.raises(BadShape, match="another contract"):
+        verify_key_list(sign_key_list(KEY_LIST, ONE.keys), CHAIN, DIGEST)
+
+
+def test_key_lists_of_one_number_are_told_apart() -> None:
+    statement = sign_key_list(KEY_LIST, ONE.keys)
+    assert KEY_LIST.digest == digest_of(StatementType.KEY_LIST, statement.payload)
+    assert KEY_LIST.digest != replace(KEY_LIST, keys=SSH_KEYS[:1]).digest
+
+
+def test_a_key_list_waits_for_a_reader_whose_chain_is_behind() -> None:
+    later = extend(CHAIN, rotated(CHAIN, ONE))
+    newer = sign_key_list(replace(KEY_LIST, head=later.pin), ONE.keys)
+    with pytest.raises(UnknownHead):
+        verify_key_list(newer, CHAIN, ORDER.digest)
+
+
 def test_what_no_reader_takes_is_not_signed() -> None:
+    with pytest.raises(BadShape):
+        sign_key_list(replace(KEY_LIST, number=0), ONE.keys)
     with pytest.raises(BadShape):
         sign_order(replace(ORDER, hours=0), ONE.keys)
     with pytest.raises(BadShape):

@@ -1,15 +1,17 @@
-"""Password resets in SQL."""
+"""Resets of passwords and SSH keys in SQL."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from decent_cloud.adapters.sql.records import Rows
-from decent_cloud.adapters.sql.session import Session
-from decent_cloud.domain.contracts.password_reset import PasswordReset
+from decent_cloud.adapters.sql.session import Session, among
+from decent_cloud.domain.contracts.reset import Reset
 from decent_cloud.kernel.ids import ContractId, PoolId, ResetId
+from decent_cloud.kernel.status import ResetSubject
 
-_RESETS = Rows(PasswordReset, "password_resets", ("id",))
+# The table is older than the resets of SSH keys in it.
+_RESETS = Rows(Reset, "password_resets", ("id",))
 _OPEN = "deadline_ms > 0"  # as long as a reset is open, it has a deadline
 
 
@@ -19,24 +21,32 @@ class SqlResets:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def get(self, reset: ResetId) -> PasswordReset | None:
+    def get(self, reset: ResetId) -> Reset | None:
         return _RESETS.get(self._session, id=reset)
 
-    def add(self, reset: PasswordReset) -> None:
+    def add(self, reset: Reset) -> None:
         _RESETS.add(self._session, reset)
 
-    def save(self, reset: PasswordReset) -> None:
+    def save(self, reset: Reset) -> None:
         _RESETS.save(self._session, reset)
 
-    def of_contract(self, contract: ContractId) -> tuple[PasswordReset, ...]:
+    def of_contract(self, contract: ContractId) -> tuple[Reset, ...]:
         tail = "WHERE contract = :c ORDER BY requested_at_ms, id"
         return _RESETS.all(self._session, tail, {"c": contract})
 
-    def open_of_pool(self, pool: PoolId) -> Mapping[ContractId, PasswordReset]:
+    def open_of_pool(self, pool: PoolId) -> Mapping[ContractId, Reset]:
         tail = f"WHERE pool = :p AND {_OPEN} ORDER BY requested_at_ms, id"
         return {row.contract: row for row in _RESETS.all(self._session, tail, {"p": pool})}
 
-    def due(self, now_ms: int, limit: int) -> tuple[PasswordReset, ...]:
+    def key_lists(self, contracts: tuple[ContractId, ...]) -> Mapping[ContractId, Reset]:
+        if not contracts:
+            return {}
+        listed, params = among("contract", contracts)
+        tail = f"WHERE subject = :s AND {listed} ORDER BY n"
+        found = _RESETS.all(self._session, tail, {**params, "s": ResetSubject.SSH_KEYS.value})
+        return {row.contract: row for row in found}
+
+    def due(self, now_ms: int, limit: int) -> tuple[Reset, ...]:
         tail = f"WHERE {_OPEN} AND deadline_ms <= :now ORDER BY deadline_ms, id LIMIT :limit"
         return _RESETS.all(self._session, tail, {"now": now_ms, "limit": limit})
 

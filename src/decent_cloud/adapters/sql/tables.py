@@ -32,7 +32,7 @@ from decent_cloud.app.ports.requests import StoredAnswer
 from decent_cloud.domain.catalog.offerings import Offering
 from decent_cloud.domain.contracts.assignment import Assignment
 from decent_cloud.domain.contracts.contract import Contract, HistoryRow, SealedCredential, Term
-from decent_cloud.domain.contracts.password_reset import PasswordReset
+from decent_cloud.domain.contracts.reset import Reset
 from decent_cloud.domain.identity.accounts import Account, Device, Link, OldSeed, SeedBox
 from decent_cloud.domain.identity.providers import (
     AgentHoldings,
@@ -195,10 +195,11 @@ assignments = _of_record(
     ),
 )
 
+KEY_LIST = "subject = 'ssh_keys'"
 OPEN_RESET = "state IN ('requested', 'claimed', 'applied')"
 password_resets = _of_record(
     "password_resets",
-    PasswordReset,
+    Reset,
     "id",
     _child_of("password_resets", "contract", "contracts"),
     Index("ix_password_resets_contract", "contract", "requested_at_ms"),
@@ -221,6 +222,15 @@ password_resets = _of_record(
         unique=True,
         sqlite_where=text(OPEN_RESET),
         postgresql_where=text(OPEN_RESET),
+    ),
+    # Two lists of one number would leave open which of them counts.
+    Index(
+        "uq_password_resets_list",
+        "contract",
+        "n",
+        unique=True,
+        sqlite_where=text(KEY_LIST),
+        postgresql_where=text(KEY_LIST),
     ),
 )
 

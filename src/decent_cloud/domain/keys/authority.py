@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from decent_cloud.domain.keys import canonical
 from decent_cloud.domain.keys.canonical import Json
-from decent_cloud.domain.keys.chain import ChainState, Member
-from decent_cloud.domain.keys.errors import WrongAccount
+from decent_cloud.domain.keys.chain import ChainState, Member, Pin
+from decent_cloud.domain.keys.errors import WrongAccount, WrongSigner
 from decent_cloud.domain.keys.statements import Statement, StatementType, verify_sole_signature
 
 
@@ -42,3 +42,14 @@ def check_account(account_id: str, chain: ChainState) -> None:
     """
     if account_id != chain.account_id:
         raise WrongAccount
+
+
+def check_head(chain: ChainState, head: Pin, signer: Member, *, first_seen: bool) -> None:
+    """See that this copy of the chain has the head that the signer saw, and that it might sign there.
+
+    A statement accepted before stays valid when its device is revoked later.
+    Errors: `UnknownHead` when this copy ends before that head; `Forked`, `WrongSigner`.
+    """
+    chain.check_contains(head)
+    if not first_seen and not signer.active_at(head.seq):
+        raise WrongSigner

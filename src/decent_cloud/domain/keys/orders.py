@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from decent_cloud.domain.keys import b64u, canonical
-from decent_cloud.domain.keys.authority import check_account, verify_authority
+from decent_cloud.domain.keys.authority import check_account, check_head, verify_authority
 from decent_cloud.domain.keys.canonical import MAX_INTEGER, Json
 from decent_cloud.domain.keys.chain import ChainState, Pin
 from decent_cloud.domain.keys.devices import DeviceKeys
-from decent_cloud.domain.keys.errors import BadShape, WrongSigner
+from decent_cloud.domain.keys.errors import BadShape
 from decent_cloud.domain.keys.fields import Fields
 from decent_cloud.domain.keys.statements import (
     Statement,
@@ -144,7 +144,5 @@ def verify_order(
     )
     order = parse_order(value)
     check_account(order.account_id, tenant_chain)
-    tenant_chain.check_contains(order.head)
-    if not first_seen and not signer.active_at(order.head.seq):
-        raise WrongSigner
+    check_head(tenant_chain, order.head, signer, first_seen=first_seen)
     return order

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import tarfile
 
-from decent_cloud.drivers.contract import InstanceSpec, Rejected, TryLater
+from decent_cloud.drivers.contract import InstanceSpec, Rejected, SshKey, TryLater
 from decent_cloud.drivers.docker.api import Engine, Missing, Taken
+from decent_cloud.drivers.parts import authorized_keys
 from decent_cloud.drivers.parts.host_key import dropbear_private, openssh_private
 from decent_cloud.drivers.parts.password_hash import hash_password
 from decent_cloud.drivers.parts.set_password import COMMAND, check_exit, standard_input
@@ -48,14 +49,40 @@ def set_password(engine: Engine, container: str, user: str, password: str) -> No
 
     Errors: Rejected, TryLater.
     """
-    fed = standard_input(user, password)
+    code, _ = _run(engine, container, COMMAND, standard_input(user, password))
+    check_exit(code)
+
+
+def replace_keys(
+    engine: Engine, container: str, user: str, keys: tuple[SshKey, ...], kept: SshKey | None
+) -> None:
+    """Replace a user's SSH keys inside a running container.
+
+    Errors: Rejected, TryLater.
+    """
+    fed = authorized_keys.fed_to_replace(user, keys, kept)
+    code, _ = _run(engine, container, authorized_keys.REPLACE, fed)
+    authorized_keys.check_exit(code)
+
+
+def read_keys(engine: Engine, container: str, user: str) -> tuple[str, ...]:
+    """Read which keys a running container takes for a user.
+
+    Errors: Rejected, TryLater, Broken.
+    """
+    fed = authorized_keys.fed_to_read(user)
+    code, said = _run(engine, container, authorized_keys.READ, fed)
+    authorized_keys.check_exit(code)
+    return authorized_keys.lines_in(said)
+
+
+def _run(engine: Engine, container: str, command: tuple[str, ...], fed: bytes) -> tuple[int, str]:
     try:
-        code, _ = engine.run_in(container, list(COMMAND), fed)
+        return engine.run_in(container, list(command), fed)
     except Missing as error:
         raise Rejected("the machine is gone") from error
     except Taken as error:
         raise TryLater("the machine does not run, or is restarting", after_s=2) from error
-    check_exit(code)
 
 
 def first_file(tar: bytes) -> str:

@@ -19,6 +19,7 @@ from decent_cloud.drivers.contract import (
     Probe,
     Rejected,
     Secret,
+    SshKey,
 )
 from decent_cloud.drivers.docker import mapping, trials
 from decent_cloud.drivers.docker.api import Engine
@@ -35,7 +36,7 @@ _RULES_LAST_S = 10.0  # how long a look at the firewall is believed
 
 
 class DockerDriver:
-    """The contract over a Docker engine; also keeps `CanStop` and `CanResetPassword`."""
+    """The contract over a Docker engine; also keeps `CanStop`, `CanResetPassword` and `CanReplaceKeys`."""
 
     def __init__(self, settings: DockerSettings, platform: str, clock: Clock | None = None) -> None:
         self._settings = settings
@@ -116,6 +117,21 @@ class DockerDriver:
             raise Rejected("machines of this driver are entered as root", user=user)
         self._machines.set_password(handle.data["name"], contract, user, password.reveal())
         return password
+
+    def replace_keys(
+        self,
+        handle: Handle,
+        contract: ContractId,
+        user: str,
+        keys: tuple[SshKey, ...],
+        kept: SshKey | None,
+    ) -> None:
+        """Replace the keys by a command inside; what is logged in stays."""
+        self._machines.replace_keys(handle.data["name"], contract, user, keys, kept)
+
+    def read_keys(self, handle: Handle, contract: ContractId, user: str) -> tuple[str, ...]:
+        """Read the keys by a command inside."""
+        return self._machines.read_keys(handle.data["name"], contract, user)
 
     def close(self) -> None:
         """Release connections."""

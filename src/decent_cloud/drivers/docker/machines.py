@@ -19,6 +19,7 @@ from decent_cloud.drivers.contract import (
     NoCapacity,
     Observation,
     Rejected,
+    SshKey,
     TryLater,
 )
 from decent_cloud.drivers.docker import access, mapping, network
@@ -140,12 +141,35 @@ class Machines:
 
     def set_password(self, name: str, contract: ContractId, user: str, password: str) -> None:
         """Set a user's password in a running container."""
+        with self._inside(name, contract) as container:
+            access.set_password(self._engine, container, user, password)
+
+    def replace_keys(
+        self,
+        name: str,
+        contract: ContractId,
+        user: str,
+        keys: tuple[SshKey, ...],
+        kept: SshKey | None,
+    ) -> None:
+        """Replace a user's SSH keys in a running container."""
+        with self._inside(name, contract) as container:
+            access.replace_keys(self._engine, container, user, keys, kept)
+
+    def read_keys(self, name: str, contract: ContractId, user: str) -> tuple[str, ...]:
+        """Read which SSH keys a running container takes for a user."""
+        with self._inside(name, contract) as container:
+            return access.read_keys(self._engine, container, user)
+
+    @contextlib.contextmanager
+    def _inside(self, name: str, contract: ContractId) -> Iterator[str]:
+        """Give the id of a container that is this contract's, for work inside it."""
         with self._turn(contract):
             record = self._engine.inspect(name)
             if record is None:
                 raise Rejected(f"there is no container {name}")
             self._require_ours(record, contract)
-            access.set_password(self._engine, record["Id"], user, password)
+            yield str(record["Id"])
 
     @contextlib.contextmanager
     def _turn(self, contract: str) -> Iterator[None]:

@@ -24,6 +24,7 @@ from decent_cloud.drivers.contract import (
     Probe,
     Rejected,
     Secret,
+    SshKey,
     TryLater,
 )
 from decent_cloud.drivers.fake.backend import (
@@ -176,6 +177,37 @@ class FakeDriver:
 
         return self._call(Verb.LOGIN, contract, look)
 
+    def replace_keys(
+        self,
+        handle: Handle,
+        contract: ContractId,
+        user: str,
+        keys: tuple[SshKey, ...],
+        kept: SshKey | None,
+    ) -> None:
+        """Let root in with these keys and with no others but `kept`."""
+        if user != "root":
+            raise Rejected("the machines of the fake cloud know root only")
+
+        def change(db: sqlite3.Connection, script: Script) -> None:
+            found = self._running(db, script, handle, contract)
+            lines = [key.line() for key in keys]
+            if kept is not None and kept.line() in found.ssh_keys.splitlines():
+                lines.append(kept.line())
+            row = ("\n".join(lines), found.id)
+            db.execute("UPDATE instances SET ssh_keys = ? WHERE id = ?", row)
+
+        self._call(Verb.REPLACE_KEYS, contract, change)
+
+    def read_keys(self, handle: Handle, contract: ContractId, user: str) -> tuple[str, ...]:
+        """Return the keys that root is let in with."""
+
+        def look(db: sqlite3.Connection, script: Script) -> tuple[str, ...]:
+            found = self._running(db, script, handle, contract)
+            return tuple(found.ssh_keys.splitlines()) if user == "root" else ()
+
+        return self._call(Verb.READ_KEYS, contract, look)
+
     def close(self) -> None:
         """Nothing is held open."""
 
@@ -241,7 +273,7 @@ class FakeDriver:
                 self._settings.host,
                 spec.ssh_port,
                 spec.host_key.public,
-                "\n".join(key.line() for key in spec.ssh_keys),
+                "\n".join(key.line() for key in _all_keys(spec)),
                 hashed(spec.password.reveal()),
                 self._backend.clock.now_ms(),
             ),
@@ -331,3 +363,7 @@ def _error(fault: Fault) -> DriverError:
         Fault.BROKEN: Broken("the fake cloud answered nonsense"),
     }
     return errors[fault]
+
+
+def _all_keys(spec: InstanceSpec) -> list[SshKey]:
+    return [*spec.ssh_keys, *([spec.management_key] if spec.management_key else [])]

@@ -31,6 +31,8 @@ class Verb(StrEnum):
     START = "start"
     RESET = "reset_password"
     LOGIN = "try_password"
+    REPLACE_KEYS = "replace_keys"
+    READ_KEYS = "read_keys"
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,4 +1,4 @@
-"""Inside a running machine over SSH, its host key pinned: try a password, or set one with the agent's own key.
+"""Inside a running machine over SSH, its host key pinned: try a password, or set one or the keys with the agent's own.
 
 This is the general way for backends that cannot reach into their machines. What is set goes through a
 command's standard input: never an argument, never a shell's line.
@@ -20,8 +20,10 @@ from decent_cloud.drivers.contract import (
     Broken,
     DriverError,
     Secret,
+    SshKey,
     TryLater,
 )
+from decent_cloud.drivers.parts import authorized_keys
 from decent_cloud.drivers.parts.set_password import check_exit, command_line, standard_input
 
 T = TypeVar("T")
@@ -71,7 +73,41 @@ def set_password(door: GuestDoor, key: Secret, as_user: str, user: str, password
     answer: which password works is unknown), Broken (another machine answers).
     """
     fed = standard_input(user, password.reveal())
-    _run(_set(door, key, as_user, fed), DEADLINE_S)
+    code, _ = _run_as_agent(door, key, as_user, command_line(sudo=as_user != "root"), fed)
+    check_exit(code)
+
+
+def replace_keys(
+    door: GuestDoor, key: Secret, user: str, keys: tuple[SshKey, ...], kept: SshKey
+) -> None:
+    """Replace the SSH keys of `user`, who is entered with the private key of `kept`.
+
+    Errors: as `set_password`; AuthFailed where the tenant has removed that key.
+    """
+    command = authorized_keys.command_line(authorized_keys.REPLACE)
+    fed = authorized_keys.fed_to_replace(user, keys, kept)
+    code, _ = _run_as_agent(door, key, user, command, fed)
+    authorized_keys.check_exit(code)
+
+
+def read_keys(door: GuestDoor, key: Secret, user: str) -> tuple[str, ...]:
+    """Return each line by which the machine lets `user` in with a key.
+
+    Errors: as `set_password`.
+    """
+    command = authorized_keys.command_line(authorized_keys.READ)
+    code, said = _run_as_agent(door, key, user, command, authorized_keys.fed_to_read(user))
+    authorized_keys.check_exit(code)
+    return authorized_keys.lines_in(said)
+
+
+def _run_as_agent(
+    door: GuestDoor, key: Secret, as_user: str, command: str, fed: bytes
+) -> tuple[int, str]:
+    code, said = _run(_feed(door, key, as_user, command, fed), DEADLINE_S)
+    if code is None:
+        raise TryLater("the machine did not say what became of it")
+    return code, said
 
 
 async def _try(door: GuestDoor, user: str, password: Secret) -> Entry:
@@ -99,8 +135,9 @@ async def _command(door: GuestDoor, user: str, auth: dict[str, Any], command: st
     return str(done.stdout or "").strip()
 
 
-async def _set(door: GuestDoor, key: Secret, as_user: str, fed: bytes) -> None:
-    command = command_line(sudo=as_user != "root")
+async def _feed(
+    door: GuestDoor, key: Secret, as_user: str, command: str, fed: bytes
+) -> tuple[int | None, str]:
     try:
         private = asyncssh.import_private_key(key.reveal())
         async with _connect(door, as_user, client_keys=[private]) as connection:
@@ -111,9 +148,7 @@ async def _set(door: GuestDoor, key: Secret, as_user: str, fed: bytes) -> None:
         raise Broken("another machine answers at this address: its host key differs") from error
     except (OSError, TimeoutError, asyncssh.Error) as error:
         raise TryLater(f"no way into the machine over SSH: {type(error).__name__}") from error
-    if done.exit_status is None:
-        raise TryLater("the machine did not say whether the password was set")
-    check_exit(done.exit_status)
+    return done.exit_status, str(done.stdout or "")
 
 
 def _connect(door: GuestDoor, user: str, **auth: Any) -> Any:

@@ -17,7 +17,7 @@ from decent_cloud.domain.keys.platform import DESIRED, PlatformKey
 from decent_cloud.http.call import Call
 from decent_cloud.kernel.codec import from_json, to_json
 from decent_cloud.kernel.ids import AccountId, ContractId
-from decent_cloud.kernel.status import ContractState
+from decent_cloud.kernel.status import ContractState, ResetSubject
 from decent_cloud.wire.v1.agents import (
     AsideWordView,
     AssignmentsView,
@@ -173,8 +173,15 @@ def assignment_view(work: Work) -> AssignmentView:
         renews=contract.renews,
         suspended=contract.state is ContractState.SUSPENDED,
         next_n=work.next_n,
-        reset=work.reset,
+        reset=_open_reset(work, ResetSubject.PASSWORD),
+        keys_reset=_open_reset(work, ResetSubject.SSH_KEYS),
+        key_list=from_json(work.key_list, StatementWire) if work.key_list else None,
     )
+
+
+def _open_reset(work: Work, subject: ResetSubject) -> str:
+    """Each kind has a field of its own: an agent that knows passwords only must not take up SSH keys."""
+    return work.reset.id if work.reset is not None and work.reset.subject is subject else ""
 
 
 def lease_view(found: Assignment) -> LeaseView:

@@ -1,4 +1,4 @@
-"""Password resets: asked for by tenants, claimed, made and proven by agents."""
+"""Resets of passwords and SSH keys: asked for by tenants, claimed, made and proven by agents."""
 
 from __future__ import annotations
 
@@ -11,8 +11,14 @@ from decent_cloud.app.resets import ResetRow
 from decent_cloud.http.call import Call
 from decent_cloud.kernel.clock import rfc3339
 from decent_cloud.kernel.ids import AccountId, ContractId
-from decent_cloud.kernel.status import ResetFailure
-from decent_cloud.wire.v1.resets import PasswordReport, ResetsView, ResetView
+from decent_cloud.kernel.status import ResetFailure, ResetSubject
+from decent_cloud.wire.v1.resets import (
+    KeysReport,
+    PasswordReport,
+    ReplaceKeys,
+    ResetsView,
+    ResetView,
+)
 
 
 @post("/contracts/{contract:str}/reset-password", status_code=201, summary="Ask for a new password")
@@ -27,7 +33,19 @@ async def reset_password(
     )
 
 
-@get("/contracts/{contract:str}/resets", summary="A contract's password resets")
+@post("/contracts/{contract:str}/ssh-keys", status_code=201, summary="Replace the SSH keys")
+async def replace_keys(
+    call: NamedDependency[Call], contract: FromPath[str], data: JSONBody[ReplaceKeys]
+) -> Response[ResetView]:
+    """Have the machine's agent put in the signed list of SSH keys, as the tenant: one open, three an hour."""
+    id_ = ContractId(contract)
+    return await call.write(
+        lambda uow: reset_view(resets.replace_keys(uow, call.caller, id_, data, call.now_ms)),
+        status=201,
+    )
+
+
+@get("/contracts/{contract:str}/resets", summary="A contract's resets")
 async def list_resets(call: NamedDependency[Call], contract: FromPath[str]) -> ResetsView:
     """Return all resets of a contract, oldest first, to both its sides and its pool's agents."""
     found = await call.read(
@@ -41,9 +59,20 @@ async def list_resets(call: NamedDependency[Call], contract: FromPath[str]) -> R
     summary="Password resets to be done",
 )
 async def list_pending_resets(call: NamedDependency[Call], provider: FromPath[str]) -> ResetsView:
-    """List the open resets of the calling agent's pool."""
+    """List the open password resets of the calling agent's pool."""
+    return await _pending(call, provider, ResetSubject.PASSWORD)
+
+
+@get("/providers/{provider:str}/contracts/pending-ssh-keys", summary="SSH keys to be put in")
+async def list_pending_keys(call: NamedDependency[Call], provider: FromPath[str]) -> ResetsView:
+    """List the open resets of SSH keys in the calling agent's pool."""
+    return await _pending(call, provider, ResetSubject.SSH_KEYS)
+
+
+async def _pending(call: Call, provider: str, subject: ResetSubject) -> ResetsView:
+    id_ = AccountId(provider)
     found = await call.read(
-        lambda uow: resets.pending_resets(uow, call.caller, AccountId(provider), call.now_ms)
+        lambda uow: resets.pending_resets(uow, call.caller, id_, subject, call.now_ms)
     )
     return ResetsView(items=tuple(map(reset_view, found)))
 
@@ -56,6 +85,18 @@ async def report_password(
     return await call.write(
         lambda uow: reset_view(
             resets.report_password(uow, call.caller, ContractId(contract), data, call.now_ms)
+        )
+    )
+
+
+@put("/provider/rental-requests/{contract:str}/ssh-keys", summary="Report on new SSH keys")
+async def report_keys(
+    call: NamedDependency[Call], contract: FromPath[str], data: JSONBody[KeysReport]
+) -> Response[ResetView]:
+    """Claim a reset of SSH keys; say that they are in, that a second look found just them, or why not."""
+    return await call.write(
+        lambda uow: reset_view(
+            resets.report_keys(uow, call.caller, ContractId(contract), data, call.now_ms)
         )
     )
 
@@ -76,7 +117,16 @@ def reset_view(row: ResetRow) -> ResetView:
         failure=ResetFailure(found.failure) if found.failure else None,
         detail=found.detail,
         next_n=row.next_n,
+        subject=found.subject,
     )
 
 
-ROUTES = (reset_password, list_resets, list_pending_resets, report_password)
+ROUTES = (
+    reset_password,
+    replace_keys,
+    list_resets,
+    list_pending_resets,
+    list_pending_keys,
+    report_password,
+    report_keys,
+)

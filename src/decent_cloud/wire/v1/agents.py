@@ -188,6 +188,8 @@ class AssignmentView(Answer, frozen=True):
     suspended: bool
     next_n: int = 1  # number of the next credential
     reset: str = ""  # id of the password reset that is open, or empty
+    keys_reset: str = ""  # id of the SSH keys' reset that is open, or empty
+    key_list: StatementWire | None = None  # newest SSH keys signed since the order
 
 
 class AssignmentsView(Answer, frozen=True):

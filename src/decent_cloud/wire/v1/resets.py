@@ -1,20 +1,30 @@
-"""Password resets: what a tenant sees of them, and what an agent reports."""
+"""Resets of passwords and SSH keys: what a tenant asks for and sees, and what an agent reports."""
 
 from typing import Annotated
 
 import msgspec
 
 from decent_cloud.kernel.codec import Answer, Request
-from decent_cloud.kernel.status import ResetFailure, ResetOrigin, ResetState
+from decent_cloud.kernel.status import ResetFailure, ResetOrigin, ResetState, ResetSubject
 from decent_cloud.wire.v1.assignments import CredentialWire
 from decent_cloud.wire.v1.money import ShortText, Timestamp
+from decent_cloud.wire.v1.statements import StatementWire
 
 ResetName = Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
 Scope = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
 
+Count = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+
+
+class ReplaceKeys(Request, frozen=True):
+    """A `dcx/sshkeys/v1` statement signed by a tenant's device: all SSH keys that the machine takes."""
+
+    statement: StatementWire
+
+
 class ResetView(Answer, frozen=True):
-    """One reset. `n` numbers the newest credential that came of it, 0 = none yet."""
+    """One reset. `n` numbers the newest credential that came of it, 0 = none yet, or its SSH key list."""
 
     id: str
     contract: str
@@ -28,6 +38,7 @@ class ResetView(Answer, frozen=True):
     failure: ResetFailure | None
     detail: str
     next_n: int  # number of the next credential
+    subject: ResetSubject = ResetSubject.PASSWORD
 
 
 class ResetsView(Answer, frozen=True):
@@ -36,8 +47,8 @@ class ResetsView(Answer, frozen=True):
     items: tuple[ResetView, ...]
 
 
-class PasswordClaimed(Request, frozen=True, tag="claimed", tag_field="outcome"):
-    """The agent works on it now. Without `reset`, its provider asks for a new password by itself."""
+class ResetClaimed(Request, frozen=True, tag="claimed", tag_field="outcome"):
+    """The agent works on it now. Without `reset`, its provider asks for a new password by itself; keys need one."""
 
     scope: Scope
     reset: Annotated[str, msgspec.Meta(max_length=80)] = ""
@@ -51,16 +62,24 @@ class PasswordApplied(Request, frozen=True, tag="applied", tag_field="outcome"):
     credential: CredentialWire
 
 
-class PasswordVerified(Request, frozen=True, tag="verified", tag_field="outcome"):
-    """A login with the password of credential `n` worked."""
+class KeysApplied(Request, frozen=True, tag="applied", tag_field="outcome"):
+    """The keys of list `n` are in the machine, and no others of the tenant."""
 
     scope: Scope
     reset: ResetName
-    n: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+    n: Count
 
 
-class PasswordFailed(Request, frozen=True, tag="failed", tag_field="outcome"):
-    """No new password can be set, or none that lets anybody in."""
+class ResetVerified(Request, frozen=True, tag="verified", tag_field="outcome"):
+    """A login with the password of credential `n` worked; or a second look found the keys of list `n`."""
+
+    scope: Scope
+    reset: ResetName
+    n: Count
+
+
+class ResetGivenUp(Request, frozen=True, tag="failed", tag_field="outcome"):
+    """No new password or keys can be set, or none that stay and let anybody in."""
 
     scope: Scope
     reset: ResetName
@@ -68,4 +87,5 @@ class PasswordFailed(Request, frozen=True, tag="failed", tag_field="outcome"):
     detail: ShortText = ""
 
 
-PasswordReport = PasswordClaimed | PasswordApplied | PasswordVerified | PasswordFailed
+PasswordReport = ResetClaimed | PasswordApplied | ResetVerified | ResetGivenUp
+KeysReport = ResetClaimed | KeysApplied | ResetVerified | ResetGivenUp

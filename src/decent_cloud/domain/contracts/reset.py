@@ -1,6 +1,7 @@
-"""A new password for a machine: its record, its events, one table, and the one function that moves it.
+"""A new way into a machine, password or SSH keys: its record, its events, one table, the one function that moves it.
 
 The password itself is never here: the agent makes it, and its sealed form is a credential of the contract.
+The SSH keys come in a list that the tenant signed, which the agent verifies for itself.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from decent_cloud.kernel.clock import HOUR_MS, MINUTE_MS
 from decent_cloud.kernel.errors import Conflict, RateLimited
 from decent_cloud.kernel.ids import AccountId, ContractId, Kid, PoolId, ResetId
 from decent_cloud.kernel.lifecycle import Keeper, Lifecycle
-from decent_cloud.kernel.status import ResetFailure, ResetOrigin, ResetState
+from decent_cloud.kernel.status import ResetFailure, ResetOrigin, ResetState, ResetSubject
 
 REQUESTED_MS = 15 * MINUTE_MS
 WORKED_ON_MS = 60 * MINUTE_MS
@@ -20,7 +21,7 @@ PER_HOUR = 3
 
 
 class ResetOpen(Conflict):
-    """A reset of this contract's password is under way; wait for its end."""
+    """A reset of this contract's password or SSH keys is under way; wait for its end."""
 
     code = "reset_open"
 
@@ -32,20 +33,30 @@ class ResetTaken(Conflict):
 
 
 class TooManyResets(RateLimited):
-    """The password of a contract is reset at most three times an hour."""
+    """A contract's password is reset at most three times an hour, and so are its SSH keys."""
 
     code = "too_many_resets"
 
 
 class ResetNotPromised(Conflict):
-    """The signed terms of this contract do not promise password resets; log in with your SSH key."""
+    """The signed terms of this contract do not promise resets; log in with the SSH key that you have."""
 
     code = "reset_not_promised"
 
 
+class KeyListStale(Conflict):
+    """A newer SSH key list of this contract is known; sign one with a higher number."""
+
+    code = "key_list_stale"
+
+
 @dataclass(frozen=True, slots=True)
-class PasswordReset:
-    """One reset. `n` is the number of the last credential that its agent sent, 0 = none yet."""
+class Reset:
+    """One reset. `n` numbers what it brings.
+
+    Of a password it is the number of the last credential that the agent sent, 0 = none yet; of SSH keys
+    the number of the list, whose signed `statement` is kept as JSON.
+    """
 
     id: ResetId
     contract: ContractId
@@ -61,6 +72,8 @@ class PasswordReset:
     n: int = 0
     failure: str = ""  # a ResetFailure, or empty
     detail: str = ""
+    subject: ResetSubject = ResetSubject.PASSWORD
+    statement: str = ""
     version: int = 1
 
 
@@ -78,7 +91,7 @@ class ResetEvent(StrEnum):
 S, E = ResetState, ResetEvent
 
 RESET: Lifecycle[ResetState, ResetEvent] = Lifecycle(
-    name="password_reset",
+    name="reset",
     states=ResetState,
     events=ResetEvent,
     initial=S.REQUESTED,
@@ -96,7 +109,10 @@ RESET: Lifecycle[ResetState, ResetEvent] = Lifecycle(
         (S.APPLIED, E.CONTRACT_ENDED): S.FAILED,
     },
     keepers={
-        S.REQUESTED: Keeper("agent", "15 min; a provider's reset starts at claimed"),
+        S.REQUESTED: Keeper(
+            "agent",
+            "15 min, once there is a machine; a provider's reset starts at claimed",
+        ),
         S.CLAIMED: Keeper("agent", "60 min -> failed, alarm"),
         S.APPLIED: Keeper("agent", "60 min -> failed, alarm"),
     },
@@ -110,14 +126,14 @@ _FAILURES = {
 
 
 def step(
-    reset: PasswordReset,
+    reset: Reset,
     event: ResetEvent,
     now_ms: int,
     *,
     agent: Kid | None = None,
     failure: ResetFailure | None = None,
     detail: str = "",
-) -> PasswordReset:
+) -> Reset:
     """Return the reset after `event`, with its next deadline; nothing else follows from a step.
 
     `agent` is who claims it; a failure that the agent reports says why. The version stays: the store
@@ -136,8 +152,16 @@ def step(
     )
 
 
-def check_limits(before: tuple[PasswordReset, ...], origin: ResetOrigin, now_ms: int) -> None:
-    """Refuse one more reset of a contract: one open at a time, three an hour for each side.
+def newest_list(before: tuple[Reset, ...]) -> Reset | None:
+    """Return which of a contract's resets has its newest SSH key list."""
+    lists = (one for one in before if one.subject is ResetSubject.SSH_KEYS)
+    return max(lists, key=lambda one: one.n, default=None)
+
+
+def check_limits(
+    before: tuple[Reset, ...], subject: ResetSubject, origin: ResetOrigin, now_ms: int
+) -> None:
+    """Refuse one more reset of a contract: one open at a time, three an hour of a kind for each side.
 
     Errors: ResetOpen, TooManyResets.
     """
@@ -146,7 +170,7 @@ def check_limits(before: tuple[PasswordReset, ...], origin: ResetOrigin, now_ms:
     recent = sorted(
         one.requested_at_ms
         for one in before
-        if one.origin is origin and one.requested_at_ms > now_ms - HOUR_MS
+        if (one.subject, one.origin) == (subject, origin) and one.requested_at_ms > now_ms - HOUR_MS
     )
     if len(recent) >= PER_HOUR:
         free_ms = recent[-PER_HOUR] + HOUR_MS

@@ -1,4 +1,4 @@
-"""Every pair of state and event of a password reset, its deadlines, and what a contract may ask for."""
+"""Every pair of state and event of a reset, its deadlines, and what a contract may ask for."""
 
 from __future__ import annotations
 
@@ -7,26 +7,28 @@ from itertools import product
 
 import pytest
 
-from decent_cloud.domain.contracts.password_reset import (
+from decent_cloud.domain.contracts.reset import (
     OPEN,
     REQUESTED_MS,
     RESET,
     WORKED_ON_MS,
-    PasswordReset,
+    Reset,
     ResetEvent,
     ResetOpen,
     TooManyResets,
     check_limits,
+    newest_list,
     step,
 )
 from decent_cloud.kernel.clock import HOUR_MS, MINUTE_MS
 from decent_cloud.kernel.ids import Kid
 from decent_cloud.kernel.lifecycle import IllegalTransition
-from decent_cloud.kernel.status import ResetFailure, ResetOrigin, ResetState
+from decent_cloud.kernel.status import ResetFailure, ResetOrigin, ResetState, ResetSubject
 from tests.contracts.samples import reset
 
 S, E = ResetState, ResetEvent
 NOW = 10 * HOUR_MS
+PASSWORD, SSH_KEYS = ResetSubject.PASSWORD, ResetSubject.SSH_KEYS
 
 AFTER: dict[tuple[ResetState, ResetEvent], ResetState] = {
     (S.REQUESTED, E.CLAIMED): S.CLAIMED,
@@ -76,7 +78,7 @@ def test_an_end_says_why_and_a_step_on_the_way_does_not() -> None:
     assert (done.state, done.failure, done.deadline_ms) == (S.VERIFIED, "", 0)
 
 
-def past(*minutes_ago: int, origin: ResetOrigin = ResetOrigin.TENANT) -> tuple[PasswordReset, ...]:
+def past(*minutes_ago: int, origin: ResetOrigin = ResetOrigin.TENANT) -> tuple[Reset, ...]:
     return tuple(
         reset(number=k, state=S.VERIFIED, origin=origin, requested_at_ms=NOW - ago * MINUTE_MS)
         for k, ago in enumerate(minutes_ago, 1)
@@ -86,15 +88,29 @@ def past(*minutes_ago: int, origin: ResetOrigin = ResetOrigin.TENANT) -> tuple[P
 def test_one_is_open_at_a_time() -> None:
     for state in OPEN:
         with pytest.raises(ResetOpen):
-            check_limits((replace(reset(), state=state),), ResetOrigin.TENANT, NOW)
+            check_limits((replace(reset(), state=state),), PASSWORD, ResetOrigin.TENANT, NOW)
 
 
 def test_three_an_hour_and_the_answer_says_when_the_next_may_come() -> None:
-    check_limits(past(61, 59, 1), ResetOrigin.TENANT, NOW)
+    check_limits(past(61, 59, 1), PASSWORD, ResetOrigin.TENANT, NOW)
     with pytest.raises(TooManyResets) as refused:
-        check_limits(past(61, 59, 30, 1), ResetOrigin.TENANT, NOW)
+        check_limits(past(61, 59, 30, 1), PASSWORD, ResetOrigin.TENANT, NOW)
     assert refused.value.retry_after_s == 60
 
 
 def test_a_provider_does_not_use_up_what_the_tenant_may_ask() -> None:
-    check_limits(past(3, 2, 1, origin=ResetOrigin.PROVIDER), ResetOrigin.TENANT, NOW)
+    check_limits(past(3, 2, 1, origin=ResetOrigin.PROVIDER), PASSWORD, ResetOrigin.TENANT, NOW)
+
+
+def test_new_keys_and_new_passwords_do_not_use_up_each_other() -> None:
+    check_limits(past(3, 2, 1), SSH_KEYS, ResetOrigin.TENANT, NOW)
+    with pytest.raises(ResetOpen):
+        check_limits((reset(),), SSH_KEYS, ResetOrigin.TENANT, NOW)
+
+
+def test_the_newest_list_is_the_one_with_the_highest_number_whatever_became_of_it() -> None:
+    lists = tuple(
+        reset(number=k, n=k, subject=SSH_KEYS, state=S.FAILED, deadline_ms=0) for k in (2, 1)
+    )
+    assert newest_list((reset(number=9, n=9), *lists)) == lists[0]
+    assert newest_list((reset(),)) is None

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from decent_cloud.agent.daemon import Agent
 from decent_cloud.agent.heartbeat import ALARM_DRIVER
 from decent_cloud.agent.records import Stage
-from decent_cloud.app import steps
+from decent_cloud.app import steps, suspensions
 from decent_cloud.app.ports.unit_of_work import UnitOfWork
+from decent_cloud.app.suspensions import Stand
 from decent_cloud.domain.contracts.lifecycle import ContractEvent
 from decent_cloud.domain.keys.credentials import Expected, open_credential, sealed_from_json
+from decent_cloud.drivers.fake.driver import FakeDriver
 from decent_cloud.drivers.fake.script import Verb
 from decent_cloud.kernel.clock import SystemClock
 from decent_cloud.kernel.ids import ContractId, Digest
+from decent_cloud.kernel.status import Desired
 from tests.agent.rig import Rig, eventually, rig_for, running
 from tests.support.market import publish, rent, until
 from tests.support.people import ALL_PERMISSIONS, Person, Shop, delegate, new_shop
@@ -94,14 +99,7 @@ def test_a_suspended_rental_stands_still_and_runs_again(
     rig: Rig, shop: Shop, tenant: Person, platform: Platform
 ) -> None:
     def move(contract: str, event: ContractEvent) -> None:
-        now_ms = SystemClock().now_ms()
-
-        def step(uow: UnitOfWork) -> None:
-            found = uow.contracts.get(ContractId(contract))
-            assert found is not None
-            steps.advance(uow, found, event, actor="operator", now_ms=now_ms)
-
-        platform.write(step)
+        _move(platform, contract, event)
 
     with running(rig):
         id_ = rent(tenant, publish(shop))["id"]
@@ -113,6 +111,71 @@ def test_a_suspended_rental_stands_still_and_runs_again(
         eventually(lambda: not rig.backend.machines(id_)[0].stopped)
         assert rig.backend.calls(Verb.DESTROY) == ()
         assert len(rig.backend.calls(Verb.CREATE, id_)) == 1
+
+
+def test_a_suspended_machine_that_cannot_be_stopped_runs_until_the_platform_ends_it(
+    shop: Shop, tenant: Person, platform: Platform, tmp_path: Path
+) -> None:
+    plain = rig_for(shop, platform.url, tmp_path / "agent")
+    rig = UnstoppableRig(**{each.name: getattr(plain, each.name) for each in fields(plain)})
+    rig.changed["heartbeat_s"] = 1
+    with running(rig) as agent:
+        assert not agent.backend.can_stop
+        id_ = rent(tenant, publish(shop))["id"]
+        until(tenant, id_, "active")
+        rig.reaches(id_, Stage.BOUND)
+        _move(platform, id_, ContractEvent.SUSPENDED)
+        eventually(lambda: _wanted(agent, id_) is Desired.STOPPED)
+        found = rig.instance(id_)
+        assert found is not None
+        assert (found.stage, found.tries, found.last_error) == (Stage.BOUND, 0, "")
+        assert not rig.backend.machines(id_)[0].stopped
+
+        def stands() -> Stand:
+            return platform.read(lambda uow: suspensions.stand(uow, *_suspension(uow, id_)))
+
+        eventually(lambda: stands() is Stand.RUNS)  # once a heartbeat names the backend
+        platform.write(lambda uow: suspensions.end(uow, *_suspension(uow, id_)))
+        eventually(lambda: not rig.backend.machines(id_))
+        rig.reaches(id_, Stage.ENDED)
+
+
+class Unstoppable:
+    """The fake driver without its abilities."""
+
+    def __init__(self, driver: FakeDriver) -> None:
+        self.describe, self.probe, self.scope = driver.describe, driver.probe, driver.scope
+        self.create, self.inspect, self.destroy = driver.create, driver.inspect, driver.destroy
+        self.list_owned, self.close = driver.list_owned, driver.close
+
+
+class UnstoppableRig(Rig):
+    """A provider whose backend can make and remove machines, and no more."""
+
+    def driver(self, platform_id: str) -> Unstoppable:  # type: ignore[override]
+        return Unstoppable(super().driver(platform_id))
+
+
+def _move(platform: Platform, contract: str, event: ContractEvent) -> None:
+    now_ms = SystemClock().now_ms()
+
+    def step(uow: UnitOfWork) -> None:
+        found = uow.contracts.get(ContractId(contract))
+        assert found is not None
+        steps.advance(uow, found, event, actor="operator", now_ms=now_ms)
+
+    platform.write(step)
+
+
+def _suspension(uow: UnitOfWork, contract: str) -> tuple[ContractId, int, int]:
+    found = uow.contracts.get(ContractId(contract))
+    assert found is not None
+    return found.id, found.state_since_ms, SystemClock().now_ms()
+
+
+def _wanted(agent: Agent, contract: str) -> Desired | None:
+    want = agent.desired.want(ContractId(contract))
+    return want.desired if want else None
 
 
 def test_an_agent_with_another_driver_than_its_pools_says_what_to_do(

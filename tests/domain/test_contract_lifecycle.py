@@ -21,6 +21,7 @@ from decent_cloud.domain.contracts.effects import (
     ReleaseEarned,
     SetDesired,
     StartTerms,
+    WatchSuspended,
 )
 from decent_cloud.domain.contracts.lifecycle import (
     CONTRACT,
@@ -257,7 +258,7 @@ def test_a_suspension_stops_clock_and_deadline_and_resuming_goes_on_from_there()
     suspended, effects = advance(contract_in(S.ACTIVE), E.SUSPENDED, NOW + 2 * HOUR_MS)
     assert suspended.served_ms == 2 * HOUR_MS
     assert suspended.resume_to == "active"
-    assert effects == (SetDesired(Desired.STOPPED),)
+    assert effects == (SetDesired(Desired.STOPPED), WatchSuspended())
     resumed, effects = advance(suspended, E.RESUMED, NOW + 5 * HOUR_MS)
     assert resumed.state is S.ACTIVE
     assert resumed.paid_until_ms == resumed.deadline_ms == NOW + (HOURS + 3) * HOUR_MS

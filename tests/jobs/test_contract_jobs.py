@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from decent_cloud.app import suspensions
 from decent_cloud.app.ports.reach import Reached, ReachResult
 from decent_cloud.app.ports.unit_of_work import UnitOfWork
+from decent_cloud.domain.contracts.contract import Contract
 from decent_cloud.domain.contracts.lifecycle import ContractEvent
 from decent_cloud.jobs import contracts, housekeeping, reach
 from decent_cloud.jobs.reach import CheckReach, Watch, after_check, pace_ms
 from decent_cloud.jobs.runner import Runner
 from decent_cloud.kernel.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
-from decent_cloud.kernel.status import ContractState, JobState
+from decent_cloud.kernel.status import ContractState, Desired, JobState, Observed
 from tests.support.usecases import Member, MemoryStore, Shop, Usecases
 
 
@@ -40,7 +42,12 @@ class Background:
         self.runner = Runner(
             store.db,
             self,
-            [contracts.ApplyDeadline(), contracts.RenewContract(), CheckReach(self.door)],
+            [
+                contracts.ApplyDeadline(),
+                contracts.RenewContract(),
+                contracts.EndRunning(),
+                CheckReach(self.door),
+            ],
             [contracts.tick(), housekeeping.sweep()],
             "worker",
         )
@@ -148,6 +155,57 @@ def test_a_suspended_contract_is_looked_at_again_when_it_is_back(
     back.run_for(2 * MINUTE_MS)
     assert back.use.contract(contract).state is ContractState.ACTIVE
     assert len(back.door.looks) == looks + 1
+
+
+def suspended(back: Background, shop: Shop, tenant: Member) -> Contract:
+    active = back.use.active(shop, tenant, back.use.offering(shop), hours=100)
+    back.use.step(active, ContractEvent.SUSPENDED)
+    return active
+
+
+def test_a_suspended_machine_that_cannot_be_stopped_runs_a_day_at_most(
+    back: Background, shop: Shop, tenant: Member
+) -> None:
+    contract = suspended(back, shop, tenant)
+    back.run_for(DAY_MS - 20 * MINUTE_MS, 10 * MINUTE_MS)
+    assert back.use.contract(contract).state is ContractState.SUSPENDED
+    for _ in range(20):
+        back.use.beat(shop.agent)
+        back.run_for(MINUTE_MS)
+    ended = back.use.contract(contract)
+    assert (ended.state, ended.end_reason) == (ContractState.CANCELLED, suspensions.REASON)
+    assert ended.ended_at_ms <= ended.created_at_ms + DAY_MS
+    assert back.use.assignment(contract).desired is Desired.ABSENT
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_suspended_machine_that_is_stopped_or_out_of_sight_waits_a_week(
+    back: Background, shop: Shop, tenant: Member, heard: bool
+) -> None:
+    contract = suspended(back, shop, tenant)
+    if heard:
+        back.use.health(shop.agent, contract, Observed.STOPPED)
+    for _ in range(6 * 24 * 2):
+        back.run_for(30 * MINUTE_MS, 30 * MINUTE_MS)
+        if heard:
+            back.use.beat(shop.agent)
+    assert back.use.contract(contract).state is ContractState.SUSPENDED
+    back.run_for(DAY_MS, 10 * MINUTE_MS)
+    assert back.use.contract(contract).state is ContractState.CANCELLED
+
+
+def test_a_suspension_that_was_lifted_ends_nothing(
+    back: Background, shop: Shop, tenant: Member
+) -> None:
+    contract = suspended(back, shop, tenant)
+    back.run_for(DAY_MS - 8 * MINUTE_MS, 4 * MINUTE_MS)
+    back.use.beat(shop.agent)
+    back.use.step(contract, ContractEvent.RESUMED)
+    back.use.step(contract, ContractEvent.SUSPENDED)
+    for _ in range(10):
+        back.use.beat(shop.agent)
+        back.run_for(MINUTE_MS)
+    assert back.use.contract(contract).state is ContractState.SUSPENDED
 
 
 def test_after_an_outage_no_deadline_is_applied_before_it_moved(

@@ -22,14 +22,17 @@ from decent_cloud.domain.contracts.effects import (
     ReleaseEarned,
     SetDesired,
     StartTerms,
+    WatchSuspended,
 )
 from decent_cloud.domain.contracts.lifecycle import ContractEvent
-from decent_cloud.kernel.clock import HOUR_MS
+from decent_cloud.kernel.clock import HOUR_MS, MINUTE_MS
 from decent_cloud.kernel.codec import to_json
 from decent_cloud.kernel.ids import JobId
 
 REACH_KIND = "reach.check"
 RENEW_KIND = "contract.renew"
+SUSPENDED_KIND = "contract.suspended"
+SUSPENDED_LEAD_MS = 10 * MINUTE_MS  # room for a second look before the day is over
 EVENT_KIND = "contract"
 
 
@@ -94,6 +97,8 @@ def _apply(uow: UnitOfWork, contract: Contract, effect: Effect, now_ms: int) -> 
             pool_log.open_assignment(uow, contract, now_ms)
         case SetDesired(desired):
             pool_log.set_desired(uow, contract, desired, now_ms)
+        case WatchSuspended():
+            _watch_suspended(uow, contract)
         case CheckReach():
             _check_reach(uow, contract, now_ms)
         case StartTerms():
@@ -137,6 +142,14 @@ def _move_terms(uow: UnitOfWork, contract: Contract, from_ms: int, by_ms: int) -
             continue
         start_ms = term.from_ms + (by_ms if term.from_ms >= from_ms else 0)
         uow.contracts.save_term(replace(term, from_ms=start_ms, to_ms=term.to_ms + by_ms))
+
+
+def _watch_suspended(uow: UnitOfWork, contract: Contract) -> None:
+    since_ms = contract.state_since_ms
+    key = f"{SUSPENDED_KIND}:{contract.id}:{contract.version}"
+    data = to_json({"contract": contract.id, "since_ms": since_ms}).decode()
+    due_ms = since_ms + lifecycle.SUSPENDED_RUNNING_MS - SUSPENDED_LEAD_MS
+    uow.jobs.add(Job(JobId(key), SUSPENDED_KIND, key, due_ms, data))
 
 
 def _check_reach(uow: UnitOfWork, contract: Contract, now_ms: int) -> None:

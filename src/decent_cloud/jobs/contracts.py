@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from decent_cloud.app import contracts, platform, renewals, steps
+from decent_cloud.app import contracts, platform, renewals, steps, suspensions
 from decent_cloud.app.ports.jobs import Job
 from decent_cloud.app.ports.unit_of_work import UnitOfWork
+from decent_cloud.app.suspensions import Stand
 from decent_cloud.jobs.handler import Cron, Next, Step
 from decent_cloud.kernel.clock import MINUTE_MS
 from decent_cloud.kernel.codec import from_json, to_json
@@ -15,6 +16,9 @@ from decent_cloud.kernel.ids import ContractId, JobId
 DEADLINE_KIND = "contract.deadline"
 AT_ONCE = 500
 REVIEW_AGAIN_MS = MINUTE_MS
+LOOK_AGAIN_MS = 10 * MINUTE_MS
+SURE_AFTER_MS = 5 * MINUTE_MS
+_SEEN_RUNNING = "seen_running"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,12 @@ class _Data:
 class _Renewal:
     contract: ContractId
     ordinal: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Suspension:
+    contract: ContractId
+    since_ms: int
 
 
 class ApplyDeadline:
@@ -48,6 +58,18 @@ class RenewContract:
         """Renew in one commit; a contract that was extended or ended meanwhile needs nothing."""
         renewal = from_json(job.data, _Renewal)
         await step.commit(lambda uow: _renew(uow, renewal, step.now_ms()))
+
+
+class EndRunning:
+    """Ends a suspended contract whose machine runs on because nobody can stop it: twice seen, some time apart."""
+
+    kind = steps.SUSPENDED_KIND
+
+    async def run(self, job: Job, step: Step) -> None:
+        """Look, and end it at the second look that finds the machine running."""
+        found = from_json(job.data, _Suspension)
+        seen = job.step == _SEEN_RUNNING
+        await step.commit(lambda uow: _end_running(uow, found, step.now_ms(), seen=seen))
 
 
 def tick() -> Cron:
@@ -77,3 +99,17 @@ def _apply(uow: UnitOfWork, contract: ContractId, now_ms: int) -> Next:
 def _renew(uow: UnitOfWork, renewal: _Renewal, now_ms: int) -> Next:
     again_ms = renewals.renew(uow, renewal.contract, renewal.ordinal, now_ms)
     return Next.again(again_ms) if again_ms else Next.done()
+
+
+def _end_running(uow: UnitOfWork, found: _Suspension, now_ms: int, *, seen: bool) -> Next:
+    if platform.asleep(uow, now_ms):
+        return Next.again(now_ms + platform.TICK_MS)
+    stand = suspensions.stand(uow, found.contract, found.since_ms, now_ms)
+    if stand is Stand.OVER:
+        return Next.done()
+    if stand is not Stand.RUNS:
+        return Next.again(now_ms + LOOK_AGAIN_MS, step="")
+    if not seen:
+        return Next.again(now_ms + SURE_AFTER_MS, step=_SEEN_RUNNING)
+    suspensions.end(uow, found.contract, found.since_ms, now_ms)
+    return Next.done()

@@ -15,6 +15,7 @@ def handlers(processors: Mapping[str, Processor], vantage: Reach) -> tuple[Handl
     return (
         contracts.ApplyDeadline(),
         contracts.RenewContract(),
+        contracts.EndRunning(),
         reach.CheckReach(vantage),
         payments.CollectPayment(processors),
         payments.WatchPayment(processors),

@@ -26,6 +26,11 @@ class SetDesired:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchSuspended:
+    """See in time that an instance which cannot be stopped does not run on for more than a day."""
+
+
+@dataclass(frozen=True, slots=True)
 class CheckReach:
     """Find out from outside whether the instance answers."""
 
@@ -71,6 +76,7 @@ Effect: TypeAlias = (
     GiveBackStock
     | OpenAssignment
     | SetDesired
+    | WatchSuspended
     | CheckReach
     | StartTerms
     | MoveTerms

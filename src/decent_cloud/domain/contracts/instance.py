@@ -28,6 +28,11 @@ def trusted(assignment: Assignment, scope: str) -> bool:
     return bool(assignment.scope) and assignment.scope == scope
 
 
+def runs(assignment: Assignment) -> bool:
+    """Tell whether the last word about the instance is that it runs."""
+    return assignment.state is AssignmentState.BOUND and assignment.observed is Observed.RUNNING
+
+
 def gone(assignment: Assignment, scope: str) -> bool:
     """Tell whether a read that found nothing proves that the instance is gone.
 

@@ -18,6 +18,7 @@ from decent_cloud.domain.contracts.effects import (
     ReleaseEarned,
     SetDesired,
     StartTerms,
+    WatchSuspended,
 )
 from decent_cloud.kernel.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from decent_cloud.kernel.lifecycle import IllegalTransition, Keeper, Lifecycle
@@ -29,6 +30,7 @@ ACCEPTED_MS = HOUR_MS
 PROVISIONED_BLIND_MS = DAY_MS  # no healthy vantage point at all
 UNREACHABLE_MS = 15 * MINUTE_MS  # of failed checks from a healthy vantage point
 SUSPENDED_MS = 7 * DAY_MS
+SUSPENDED_RUNNING_MS = DAY_MS  # where the instance cannot be stopped
 LAPSED_MS = DAY_MS
 RENEWAL_LEAD_MS = DAY_MS
 
@@ -131,7 +133,9 @@ CONTRACT: Lifecycle[ContractState, ContractEvent] = Lifecycle(
         S.PROVISIONING: Keeper("agent", "as the offering says, 30 min by default"),
         S.PROVISIONED: Keeper("platform", "15 min of failed checks; 24 h if no check can be made"),
         S.ACTIVE: Keeper("platform", "end of the last paid term"),
-        S.SUSPENDED: Keeper("platform", "7 d; the clock stands"),
+        S.SUSPENDED: Keeper(
+            "platform", "7 d, 24 h if the instance cannot be stopped; the clock stands"
+        ),
         S.LAPSED: Keeper("tenant", "24 h"),
     },
     computed=frozenset({(S.REQUESTED, E.SETTLED), (S.SUSPENDED, E.RESUMED)}),
@@ -267,7 +271,8 @@ def _suspend(contract: Contract, now_ms: int) -> tuple[Contract, tuple[Effect, .
         resume_to=contract.state.value,
         resume_deadline_ms=contract.deadline_ms,
     )
-    return suspended, (SetDesired(Desired.STOPPED),) if worked_on(contract) else ()
+    effects = (SetDesired(Desired.STOPPED), WatchSuspended())
+    return suspended, effects if worked_on(contract) else ()
 
 
 def _resume(

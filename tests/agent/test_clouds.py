@@ -101,7 +101,7 @@ def agent(
 
 
 def offering(shop: Shop) -> dict[str, object]:
-    return publish(shop, kind="vm", image="debian-12")
+    return publish(shop, kind="vm", image="debian-12", management_key=True)
 
 
 def test_a_rental_gets_a_machine_with_its_address_and_leaves_none(

@@ -69,7 +69,7 @@ def asked(requests: Requests, contract: str, step: Step) -> bool:
 def test_people_make_a_machine_and_remove_it(
     office: OtherRig, requests: Requests, shop: Shop, tenant: Person
 ) -> None:
-    offering = publish(shop)
+    offering = publish(shop, reset=False)
     with running(office):
         id_ = rent(tenant, offering)["id"]
         eventually(lambda: asked(requests, id_, Step.ASKED))
@@ -95,7 +95,7 @@ def test_people_make_a_machine_and_remove_it(
 def test_what_people_cannot_make_is_refunded_with_their_reason(
     office: OtherRig, requests: Requests, shop: Shop, tenant: Person
 ) -> None:
-    offering = publish(shop)
+    offering = publish(shop, reset=False)
     with running(office):
         id_ = rent(tenant, offering)["id"]
         eventually(lambda: asked(requests, id_, Step.ASKED))

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from decent_cloud.domain.catalog.offerings import OfferingFilter
-from decent_cloud.kernel.ids import OfferingId
+from decent_cloud.domain.catalog.plan_checks import PlanCheck, PlanProblem
+from decent_cloud.kernel.ids import Kid, OfferingId, PoolId
 from decent_cloud.kernel.money import Asset
 from decent_cloud.kernel.paging import PageRequest
 from decent_cloud.kernel.status import OfferingKind, OfferingState, Visibility
@@ -127,3 +128,33 @@ def test_what_a_search_finds_follows_a_change(held: Held) -> None:
     held.write(lambda uow: uow.offerings.save(replace(offering(), title="Renamed")))
     assert found(held, OfferingFilter(text="renamed")) == ["o1"]
     assert found(held, OfferingFilter(text="small")) == []
+
+
+def test_a_pools_published_offerings_are_listed_newest_first(held: Held) -> None:
+    rows = [
+        offering("o1"),
+        offering("o2", state=OfferingState.DRAFT),
+        offering("o3"),
+        offering("o4", pool=PoolId("w9")),
+    ]
+    held.write(lambda uow: each(uow.offerings.add, rows))
+    pool = rows[0].pool
+    first = held.read(lambda uow: uow.offerings.published_in(pool, PageRequest(limit=1)))
+    assert [row.id for row in first.items] == ["o3"]
+    rest = held.read(lambda uow: uow.offerings.published_in(pool, PageRequest(first.next)))
+    assert [row.id for row in rest.items] == ["o1"]
+
+
+def test_an_agents_newest_word_about_an_offering_takes_the_place_of_the_older(held: Held) -> None:
+    problem = PlanProblem("plan", "sold out", "another")
+    checks = [
+        PlanCheck(O1, Kid("a"), 1, 1, (problem,)),
+        PlanCheck(O1, Kid("b"), 1, 2),
+        PlanCheck(OfferingId("o2"), Kid("a"), 1, 3),
+        PlanCheck(O1, Kid("a"), 2, 4),
+    ]
+    held.write(lambda uow: each(uow.offerings.put_plan_check, checks))
+    one, two, three = checks[3], checks[1], checks[2]
+    asked = (O1, OfferingId("o2"), OfferingId("o3"))
+    assert held.read(lambda uow: uow.offerings.plan_checks(asked)) == (one, two, three)
+    assert held.read(lambda uow: uow.offerings.plan_checks(())) == ()

@@ -84,6 +84,15 @@ def test_the_provider_is_told_why_its_own_offering_is_not_rented() -> None:
         assert hindrance(offering, PROVIDER, agent_online=True) is expected
 
 
+def test_what_no_agent_can_make_is_not_rented_but_extended() -> None:
+    offering = an_offering()
+    found = hindrance(offering, TENANT, agent_online=True, plan_fails=True)
+    assert found is Hindrance.PLAN_FAILS
+    assert "cannot make this machine" in refuse(offering, found).message
+    kept = hindrance(offering, TENANT, agent_online=True, plan_fails=True, takes_unit=False)
+    assert kept is None
+
+
 def test_an_extension_needs_no_free_unit() -> None:
     full = replace(an_offering(), stock=1, reserved=1)
     assert hindrance(full, TENANT, agent_online=True, takes_unit=False) is None

@@ -112,6 +112,8 @@ _BODIES: dict[str, Any] = {
     "create-started": {"fence": 1, "scope": "s"},
     "provisioning": {"outcome": "terminated", "scope": "s"},
     "password": {"outcome": "claimed", "scope": "s"},
+    "ssh-keys": {"outcome": "claimed", "scope": "s"},
+    "plan-checks": {"items": []},
     "health": {"observed": "running", "scope": "s", "observed_at_ms": 0},
 }
 

@@ -21,6 +21,7 @@ from decent_cloud.agent.heartbeat import Heart
 from decent_cloud.agent.journal import PLATFORM_ID, PROVIDER, Journal
 from decent_cloud.agent.lease import LeaseKeeper
 from decent_cloud.agent.loop import Loop, Waker
+from decent_cloud.agent.offered import OfferedWatch
 from decent_cloud.agent.orders import Orders
 from decent_cloud.agent.report import Reporter
 from decent_cloud.agent.seal import Vault
@@ -89,7 +90,8 @@ class Agent:
         self.fetcher = Fetcher(
             self.desired, parts.journal, parts.clock, settings.poll_s, self.waker.ready
         )
-        self.hints = Hints(api.events, self.fetcher.refetch)
+        self.offered = OfferedWatch(api, self.backend, parts.clock)
+        self.hints = Hints(api.events, self.fetcher.refetch, self.offered.look)
         self.heart = Heart(
             api, parts.journal, self.backend, AccountId(provider), version("decent-cloud")
         )
@@ -129,6 +131,7 @@ class Agent:
             ("hints", self.hints.run),
             ("leases", self.keeper.run),
             ("heart", lambda: self.heart.run(every_s)),
+            ("offered", self.offered.run),
         ):
             thread = threading.Thread(target=target, name=name, daemon=True)
             self._threads.append(thread)
@@ -149,6 +152,7 @@ class Agent:
         self.hints.stop()
         self.fetcher.stop()
         self.heart.stop()
+        self.offered.stop()
         self.keeper.stop()
         for thread in self._threads:
             thread.join(END_S)

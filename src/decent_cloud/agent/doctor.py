@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from decent_cloud.agent.journal import PLATFORM_ID, PROVIDER, Journal
+from decent_cloud.agent.offered import all_offered, compare
 from decent_cloud.agent.settings import AgentSettings
 from decent_cloud.client.agents import AgentApi
 from decent_cloud.client.signing import DeviceAuth
 from decent_cloud.client.transport import SKEW_TOLERATED_MS, Transport
 from decent_cloud.domain.keys.devices import DeviceKeys
-from decent_cloud.drivers.contract import Check, Driver
+from decent_cloud.drivers.contract import AuthFailed, CanCheckPlan, Check, Driver, DriverError
 from decent_cloud.kernel.errors import DecentError
 from decent_cloud.kernel.ids import AccountId
 from decent_cloud.kernel.status import Permission
+from decent_cloud.wire.v1.plan_checks import OfferedPlan
 
 T = TypeVar("T")
 
@@ -34,12 +36,16 @@ NEEDED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """What can be examined; each opener raises a DecentError saying why it cannot."""
+    """What can be examined; each opener raises a DecentError saying why it cannot.
+
+    `verify_api`: compare every published offering of the pool with the backend's live catalogue too.
+    """
 
     settings: AgentSettings
     keys: Callable[[], DeviceKeys]
     journal: Callable[[], Journal]
     driver: Callable[[str], Driver]
+    verify_api: bool = False
 
 
 def examine(patient: Patient) -> tuple[Check, ...]:
@@ -56,7 +62,7 @@ def _examine(patient: Patient) -> Iterator[Check]:
     if journal is not None:
         try:
             yield from _platform(patient.settings, keys, journal)
-            yield from _backend(patient, journal)
+            yield from _backend(patient, keys, journal)
         finally:
             journal.close()
 
@@ -131,7 +137,7 @@ def _delegation(settings: AgentSettings, keys: DeviceKeys, provider: AccountId) 
     return Check("delegation", True, f"pool {me.pool}, {len(me.permissions)} permissions")
 
 
-def _backend(patient: Patient, journal: Journal) -> Iterator[Check]:
+def _backend(patient: Patient, keys: DeviceKeys | None, journal: Journal) -> Iterator[Check]:
     name = patient.settings.driver
     try:
         driver = patient.driver(journal.fact(PLATFORM_ID) or "doctor")
@@ -147,8 +153,43 @@ def _backend(patient: Patient, journal: Journal) -> Iterator[Check]:
         yield from probe.checks
         limits = ", ".join(sorted(limit.value for limit in probe.limits)) or "none"
         yield Check("limits", True, f"kept for every instance: {limits}")
+        if patient.verify_api:
+            yield from _offerings(patient.settings, keys, AccountId(journal.fact(PROVIDER)), driver)
     finally:
         driver.close()
+
+
+def _offerings(
+    settings: AgentSettings, keys: DeviceKeys | None, provider: AccountId, driver: Driver
+) -> Iterator[Check]:
+    """Compare everything that the pool offers with what the backend has now."""
+    if keys is None or not provider:
+        yield Check("offerings", False, "not registered yet", "run: dc-agent register CODE")
+        return
+    try:
+        with Transport(settings.platform, DeviceAuth(provider, keys)) as line:
+            offered = tuple(all_offered(AgentApi(line)))
+    except DecentError as error:
+        cure = "see the checks of platform and delegation"
+        yield Check("offerings", False, error.message, cure)
+        return
+    name = driver.describe().name
+    against = "the live catalogue" if isinstance(driver, CanCheckPlan) else "what it can do"
+    detail = f"{len(offered)} published in this pool, compared with {against} of {name}"
+    yield Check("offerings", True, detail)
+    for each in offered:
+        yield from _offering(driver, each)
+
+
+def _offering(driver: Driver, offered: OfferedPlan) -> Iterator[Check]:
+    try:
+        found = compare(driver, offered)
+    except DriverError as error:
+        cure = "see the driver's own checks" if isinstance(error, AuthFailed) else "try again later"
+        yield Check(f"offering {offered.offering}", False, error.message, cure)
+        return
+    for check in found:
+        yield replace(check, name=f"offering {offered.offering} {check.name}")
 
 
 def _ports(settings: AgentSettings, journal: Journal, ports: tuple[int, int]) -> Check:

@@ -12,10 +12,12 @@ from decent_cloud.agent.desired import ALARM_UNNAMED, DesiredState
 from decent_cloud.agent.journal import Journal
 from decent_cloud.agent.records import MAY_EXIST, Alarm, Stage
 from decent_cloud.agent.situation import Standing
-from decent_cloud.client.events import EventStream
+from decent_cloud.client.events import EventStream, ServerEvent
+from decent_cloud.kernel import codec
 from decent_cloud.kernel.clock import Clock
 from decent_cloud.kernel.errors import DecentError
 from decent_cloud.kernel.ids import ContractId
+from decent_cloud.wire.v1.agents import AgentEvent
 
 _log = structlog.get_logger("dc-agent")
 
@@ -120,15 +122,20 @@ class Fetcher:
 
 
 class Hints:
-    """Follows the event stream; every event means: fetch now. Without it the fetcher still polls."""
+    """Follows the event stream; every event means: fetch now. Without it the fetcher still polls.
+
+    `offered` is called when what the pool offers may have changed.
+    """
 
     def __init__(
         self,
         open_stream: Callable[[], EventStream],
         refetch: Callable[[], None],
+        offered: Callable[[], None] = lambda: None,
     ) -> None:
         self._open = open_stream
         self._refetch = refetch
+        self._offered = offered
         self._stream: EventStream | None = None
         self._stopped = threading.Event()
 
@@ -137,10 +144,12 @@ class Hints:
         while not self._stopped.is_set():
             try:
                 self._stream = self._open()
-                for _event in self._stream:
+                for event in self._stream:
                     if self._stopped.is_set():
                         return
                     self._refetch()
+                    if _is_about_offerings(event):
+                        self._offered()
             except DecentError as error:
                 _log.warning("no hints", code=error.code, error=error.message)
             except Exception:  # noqa: BLE001 - a loop's edge
@@ -152,3 +161,10 @@ class Hints:
         self._stopped.set()
         if self._stream is not None:
             self._stream.close()
+
+
+def _is_about_offerings(event: ServerEvent) -> bool:
+    """Tell whether an event says so, or that others may have been missed."""
+    if event.event != "hint":
+        return True
+    return codec.from_json(event.data, AgentEvent).kind == "offering"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from decent_cloud.app import asides
@@ -218,6 +219,17 @@ def agent_self(uow: UnitOfWork, caller: Caller, now_ms: int) -> AgentSelfDetails
 
 def agent_online(uow: UnitOfWork, provider: AccountId, pool: PoolId, now_ms: int) -> bool:
     """Tell whether some agent that may provision in this pool was heard within 5 minutes."""
+    return next(_online(uow, provider, pool, now_ms), None) is not None
+
+
+def online_agents(
+    uow: UnitOfWork, provider: AccountId, pool: PoolId, now_ms: int
+) -> tuple[Kid, ...]:
+    """Return the agents that may provision in this pool and were heard within 5 minutes."""
+    return tuple(_online(uow, provider, pool, now_ms))
+
+
+def _online(uow: UnitOfWork, provider: AccountId, pool: PoolId, now_ms: int) -> Iterator[Kid]:
     for presence in uow.providers.presences(provider):
         if presence.pool != pool or not presence.online(now_ms):
             continue
@@ -226,8 +238,7 @@ def agent_online(uow: UnitOfWork, provider: AccountId, pool: PoolId, now_ms: int
         if device is None or not device.active or found is None or not found.live(now_ms):
             continue
         if found.pool == pool and Permission.PROVISION in found.permissions:
-            return True
-    return False
+            yield presence.agent
 
 
 def _check_driver(uow: UnitOfWork, pool: PoolId, driver: str) -> None:

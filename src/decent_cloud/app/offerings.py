@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from decent_cloud.app import plan_checks
 from decent_cloud.app.accounts import load_chain
-from decent_cloud.app.agents import agent_online
+from decent_cloud.app.agents import online_agents
 from decent_cloud.app.caller import Caller, require_reader
 from decent_cloud.app.ports.unit_of_work import UnitOfWork
 from decent_cloud.app.providers import own_pool, own_provider, provider_of
 from decent_cloud.app.statements import from_wire
 from decent_cloud.domain.catalog.offerings import Offering, OfferingFilter
+from decent_cloud.domain.catalog.plan_checks import PlanCheck, current, fails
 from decent_cloud.domain.catalog.rentable import Hindrance, hindrance
 from decent_cloud.domain.catalog.terms import Promises, check_draft, terms_hash, terms_of
 from decent_cloud.domain.catalog.visibility import visible
@@ -19,10 +21,10 @@ from decent_cloud.domain.identity.chains import statement_text
 from decent_cloud.domain.identity.providers import Pool
 from decent_cloud.domain.keys.offers import verify_offer
 from decent_cloud.kernel.errors import Conflict, Invalid, NotFound
-from decent_cloud.kernel.ids import AccountId, OfferingId, PoolId
+from decent_cloud.kernel.ids import AccountId, Kid, OfferingId, PoolId
 from decent_cloud.kernel.isolation import TRUSTED_ONLY, trusted_only
 from decent_cloud.kernel.paging import Page, PageRequest
-from decent_cloud.kernel.status import OfferingState, ServerMode, Visibility
+from decent_cloud.kernel.status import OfferingState, PlanState, ServerMode, Visibility
 from decent_cloud.wire.v1.offerings import OfferingDraft, PublishOffering
 
 
@@ -42,7 +44,8 @@ class NotForStrangers(Conflict):
 class OfferingDetails:
     """An offering as someone sees it: `hindrance` is None if an order of theirs would pass now.
 
-    `driver` is what the pool's machines are made with.
+    `driver` is what the pool's machines are made with; `checks` are the words of agents that are
+    online about the offering as it is.
     """
 
     offering: Offering
@@ -50,6 +53,8 @@ class OfferingDetails:
     driver: str
     hindrance: Hindrance | None
     own: bool
+    checks: tuple[PlanCheck, ...] = ()
+    plan: PlanState = PlanState.UNKNOWN
 
     @property
     def caution(self) -> str:
@@ -61,7 +66,8 @@ class OfferingDetails:
 class _Seen:
     """What is looked up once per pool and provider while a page of offerings is shown."""
 
-    online: dict[tuple[AccountId, PoolId], bool] = field(default_factory=dict)
+    checks: dict[OfferingId, tuple[PlanCheck, ...]]
+    online: dict[tuple[AccountId, PoolId], tuple[Kid, ...]] = field(default_factory=dict)
     names: dict[AccountId, str] = field(default_factory=dict)
     drivers: dict[PoolId, str] = field(default_factory=dict)
 
@@ -94,8 +100,7 @@ def change_offering(
         after = replace(after, state=before.state, offer=before.offer, offer_hash=before.offer_hash)
     if after.state is OfferingState.PUBLISHED:
         _check_isolation(uow, own_pool(uow, before.provider, after.pool), after.visibility)
-    uow.offerings.save(after)
-    return details(uow, replace(after, version=after.version + 1), before.provider, now_ms)
+    return _changed(uow, after, now_ms)
 
 
 def publish_offering(
@@ -129,8 +134,7 @@ def publish_offering(
         offer_hash=offer.digest,
         updated_at_ms=now_ms,
     )
-    uow.offerings.save(after)
-    return details(uow, replace(after, version=after.version + 1), before.provider, now_ms)
+    return _changed(uow, after, now_ms)
 
 
 def withdraw_offering(
@@ -144,8 +148,7 @@ def withdraw_offering(
     if before.state is OfferingState.WITHDRAWN:
         return details(uow, before, before.provider, now_ms)
     after = replace(before, state=OfferingState.WITHDRAWN, updated_at_ms=now_ms)
-    uow.offerings.save(after)
-    return details(uow, replace(after, version=after.version + 1), before.provider, now_ms)
+    return _changed(uow, after, now_ms)
 
 
 def read_offering(
@@ -163,7 +166,7 @@ def search_offerings(
 ) -> Page[OfferingDetails]:
     """List published offerings that the caller may see, cheapest first; sold out ones say so."""
     found = uow.offerings.search(asked, caller.viewer, page)
-    seen = _Seen()
+    seen = _seen(uow, found.items)
     items = tuple(_details(uow, one, caller.viewer, now_ms, seen) for one in found.items)
     return Page(items, found.next)
 
@@ -177,7 +180,7 @@ def own_offerings(
     """
     account = provider_of(uow, require_reader(caller), provider).id
     found = uow.offerings.of_provider(account, page)
-    seen = _Seen()
+    seen = _seen(uow, found.items)
     return Page(tuple(_details(uow, one, account, now_ms, seen) for one in found.items), found.next)
 
 
@@ -198,7 +201,18 @@ def details(
     uow: UnitOfWork, offering: Offering, viewer: AccountId | None, now_ms: int
 ) -> OfferingDetails:
     """Say how an offering stands for `viewer` now."""
-    return _details(uow, offering, viewer, now_ms, _Seen())
+    return _details(uow, offering, viewer, now_ms, _seen(uow, [offering]))
+
+
+def _seen(uow: UnitOfWork, offerings: Sequence[Offering]) -> _Seen:
+    return _Seen(plan_checks.words_about(uow, offerings))
+
+
+def _changed(uow: UnitOfWork, after: Offering, now_ms: int) -> OfferingDetails:
+    """Store a changed offering, have it compared if it is on offer, and show it to its provider."""
+    uow.offerings.save(after)
+    plan_checks.ask(uow, after, now_ms)
+    return details(uow, replace(after, version=after.version + 1), after.provider, now_ms)
 
 
 def _details(
@@ -206,20 +220,39 @@ def _details(
 ) -> OfferingDetails:
     place = (offering.provider, offering.pool)
     if place not in seen.online:
-        seen.online[place] = agent_online(uow, *place, now_ms)
+        seen.online[place] = online_agents(uow, *place, now_ms)
     if offering.provider not in seen.names:
         provider = uow.providers.get(offering.provider)
         seen.names[offering.provider] = provider.name if provider else ""
     if offering.pool not in seen.drivers:
         pool = uow.providers.pool(offering.pool)
         seen.drivers[offering.pool] = pool.driver if pool else ""
+    agents, own = seen.online[place], viewer == offering.provider
+    checks = current(seen.checks[offering.id], offering.version, agents)
     return OfferingDetails(
         offering=offering,
         provider_name=seen.names[offering.provider],
         driver=seen.drivers[offering.pool],
-        hindrance=hindrance(offering, viewer, agent_online=seen.online[place]),
-        own=viewer == offering.provider,
+        hindrance=hindrance(offering, viewer, agent_online=bool(agents), plan_fails=fails(checks)),
+        own=own,
+        checks=checks,
+        plan=_plan(uow, offering, checks, agents) if own else PlanState.UNKNOWN,
     )
+
+
+def _plan(
+    uow: UnitOfWork, offering: Offering, checks: Sequence[PlanCheck], agents: Sequence[Kid]
+) -> PlanState:
+    """Say what the pool's agents make of an offering; one that tells its inventory compares plans too."""
+    if checks:
+        return PlanState.FAILS if fails(checks) else PlanState.FITS
+    if offering.state is not OfferingState.PUBLISHED:
+        return PlanState.UNKNOWN
+    for agent in agents:
+        found = uow.providers.holdings(offering.provider, agent)
+        if found is not None and found.driver_version:
+            return PlanState.AWAITED
+    return PlanState.UNKNOWN
 
 
 def _check_isolation(uow: UnitOfWork, pool: Pool, visibility: Visibility) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from decent_cloud.app.accounts import load_chain
-from decent_cloud.app.agents import agent_online
+from decent_cloud.app.agents import online_agents
 from decent_cloud.app.caller import Caller, CallerKind, require_writer
 from decent_cloud.app.offerings import visible_offering
+from decent_cloud.app.plan_checks import words_now
 from decent_cloud.app.ports.unit_of_work import UnitOfWork
 from decent_cloud.app.statements import from_wire
 from decent_cloud.domain.catalog.offerings import Offering
+from decent_cloud.domain.catalog.plan_checks import fails
 from decent_cloud.domain.catalog.rentable import hindrance, refuse
 from decent_cloud.domain.catalog.terms import OfferChanged, check_price
 from decent_cloud.domain.identity.chains import statement_text
@@ -97,10 +99,12 @@ def ordered_offering(uow: UnitOfWork, order: Order, now_ms: int, *, takes_unit: 
     offering = visible_offering(uow, order.account_id, order.offering_id)
     if offering.provider != order.provider:
         raise Invalid("the offering belongs to another provider", field="order.provider")
+    agents = online_agents(uow, offering.provider, offering.pool, now_ms)
     because = hindrance(
         offering,
         order.account_id,
-        agent_online=agent_online(uow, offering.provider, offering.pool, now_ms),
+        agent_online=bool(agents),
+        plan_fails=takes_unit and fails(words_now(uow, offering, agents)),
         hours=order.hours,
         takes_unit=takes_unit,
     )

@@ -12,6 +12,7 @@ from decent_cloud.cli import words
 from decent_cloud.cli.commands import Leaf
 from decent_cloud.cli.drafts import AskedOfferings, draft_of, read_file
 from decent_cloud.cli.offering_view import offering_row, show_offering, show_terms
+from decent_cloud.cli.plan_word import WAIT_S, wait_for_word
 from decent_cloud.cli.session import Session, pass_session
 from decent_cloud.client.offerings import asked_terms, check_terms, terms_hash
 from decent_cloud.client.statements import to_wire
@@ -19,7 +20,7 @@ from decent_cloud.domain.keys.offers import Offer, sign_offer
 from decent_cloud.kernel.errors import Invalid
 from decent_cloud.kernel.ids import OfferingId
 from decent_cloud.kernel.money import Asset
-from decent_cloud.kernel.status import AcceptMode, OfferingKind, Visibility
+from decent_cloud.kernel.status import AcceptMode, OfferingKind, PlanState, Visibility
 from decent_cloud.wire.v1.offerings import (
     OfferingDraft,
     OfferingsPage,
@@ -105,7 +106,7 @@ def create(session: Session, /, publish_too: bool, **fields: Any) -> None:
     found = session.client.offerings.create(draft)
     _asked(session).put(found.id, draft)
     if publish_too:
-        found = _publish(session, found, yes=True)
+        found = wait_for_word(session, _publish(session, found, yes=True), WAIT_S)
     _result(session, found, "" if publish_too else f"next: decent offering publish {found.id}")
 
 
@@ -128,15 +129,26 @@ def update(session: Session, /, offering: str, **fields: Any) -> None:
 @group.command("publish", cls=Leaf, example="decent offering publish OFFERING")
 @click.argument("offering")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(0, 600),
+    default=WAIT_S,
+    show_default=True,
+    help="Seconds to wait for the agent's word on whether it can be made.",
+)
 @pass_session
-def publish(session: Session, offering: str, yes: bool) -> None:
+def publish(session: Session, offering: str, yes: bool, wait_s: float) -> None:
     """Sign the terms of an offering and put it on offer.
 
     What is signed is compared with what was drafted here. An offering drafted on another device is
-    shown and asked about.
+    shown and asked about. An agent of the pool compares it with its backend; what it cannot make is
+    shown with a cure, and nobody can rent it.
     """
-    found = session.client.offerings.read(offering)
-    _result(session, _publish(session, found, yes=yes), f"anybody can now: decent rent {offering}")
+    found = _publish(session, session.client.offerings.read(offering), yes=yes)
+    found = wait_for_word(session, found, wait_s)
+    fails = found.plan is PlanState.FAILS
+    _result(session, found, "" if fails else f"anybody can now: decent rent {offering}")
 
 
 @group.command("withdraw", cls=Leaf, example="decent offering withdraw OFFERING")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from decent_cloud.cli import words
 from decent_cloud.cli.output import Output
+from decent_cloud.cli.plan_word import plan_rows
 from decent_cloud.domain.keys.canonical import Json
 from decent_cloud.kernel.money import Asset
 from decent_cloud.wire.v1.offerings import OfferingView
@@ -55,6 +56,7 @@ def show_offering(out: Output, found: OfferingView, updated: str) -> None:
             ("new password", _reset(found)),
             ("visible to", found.visibility.value),
             ("updated", updated),
+            *plan_rows(found),
         ]
     )
     if found.description:

@@ -18,6 +18,7 @@ from decent_cloud.wire.v1.assignments import (
     TakeLease,
 )
 from decent_cloud.wire.v1.offerings import OfferingView
+from decent_cloud.wire.v1.plan_checks import OfferedPlans, PlanWords, PlanWordsTaken
 from decent_cloud.wire.v1.providers import JoinPairing, OpenPairing, PairingView
 from decent_cloud.wire.v1.resets import KeysReport, PasswordReport, ResetsView, ResetView
 
@@ -58,6 +59,15 @@ class AgentApi:
     def offering(self, offering: str) -> OfferingView:
         """Return an offering as it is now."""
         return self._transport.get(f"/offerings/{offering}", OfferingView)
+
+    def offered(self, cursor: str, limit: int) -> OfferedPlans:
+        """Return a page of what our pool has on offer."""
+        query = {"limit": str(limit), **({"cursor": cursor} if cursor else {})}
+        return self._transport.get("/agents/me/offerings", OfferedPlans, query)
+
+    def say_plans(self, body: PlanWords) -> PlanWordsTaken:
+        """Say which offerings our backend can make."""
+        return self._transport.write("POST", "/agents/me/plan-checks", PlanWordsTaken, body)
 
     def heartbeat(self, provider: AccountId, body: Heartbeat) -> AgentView:
         """Say that we are alive."""

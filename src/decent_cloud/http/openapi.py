@@ -20,6 +20,7 @@ from decent_cloud.wire.v1 import (
     contracts,
     money,
     offerings,
+    plan_checks,
     problems,
     providers,
     resets,
@@ -33,6 +34,7 @@ _MODULES: tuple[ModuleType, ...] = (
     contracts,
     money,
     offerings,
+    plan_checks,
     problems,
     providers,
     resets,
@@ -46,7 +48,7 @@ _STREAMS: Mapping[str, tuple[str, str]] = {
         "agent_events",
         (
             "Hints for the calling agent's pool: first `hello`, then `hint` with an AgentEvent. On each, and"
-            " on `reset`, fetch the desired state."
+            " on `reset`, fetch the desired state; on `hello`, and on a hint of kind `offering`, what is offered too."
         ),
     ),
     f"{PREFIX}/contracts/{{contract}}/events": (

@@ -85,6 +85,8 @@ _API: Mapping[str, Rule] = {
     "GET /agents/me": _AGENT,
     "GET /agents/me/desired": _FETCH,
     "GET /agents/me/events": _FETCH,
+    "GET /agents/me/offerings": _FETCH,
+    "POST /agents/me/plan-checks": _HEARTBEAT,
     "GET /providers/{provider}/contracts/pending-provision": _FETCH,
     "POST /assignments/{contract}/lease": _PROVISION,
     "POST /assignments/{contract}/renew": _PROVISION,

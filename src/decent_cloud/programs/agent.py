@@ -164,11 +164,18 @@ def run(context: Context) -> None:
 
 
 @cli.command()
+@click.option(
+    "--verify-api",
+    is_flag=True,
+    help="Compare every published offering of the pool with the backend's live catalogue too.",
+)
 @answered
-def doctor(context: Context) -> None:
-    """Try everything the agent needs and say how to cure what fails.
+def doctor(context: Context, verify_api: bool) -> None:
+    r"""Try everything the agent needs and say how to cure what fails; exit code 1 if something does.
 
-    Example: dc-agent doctor
+    \b
+    Examples: dc-agent doctor
+              dc-agent doctor --verify-api --json
     """
     settings, choice = agent_auto.examined(context.settings())
     checks = choice + examine(
@@ -177,6 +184,7 @@ def doctor(context: Context) -> None:
             keys=lambda: load_keys(settings.key_file),
             journal=lambda: _existing(settings),
             driver=lambda id_: registry.load(settings.driver, settings.driver_settings, id_),
+            verify_api=verify_api,
         )
     )
     lines = []

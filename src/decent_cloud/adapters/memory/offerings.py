@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from decent_cloud.adapters.memory.tables import Journal, Table, newest_first, paged
 from decent_cloud.domain.catalog.offerings import Offering, OfferingFilter
-from decent_cloud.kernel.ids import AccountId, OfferingId
+from decent_cloud.domain.catalog.plan_checks import PlanCheck
+from decent_cloud.kernel.ids import AccountId, OfferingId, PoolId
 from decent_cloud.kernel.paging import Page, PageRequest
 from decent_cloud.kernel.status import OfferingState, Visibility
 
@@ -16,6 +18,7 @@ class MemoryOfferings:
 
     def __init__(self, journal: Journal) -> None:
         self._offerings: Table[Offering] = Table(journal)
+        self._checks: Table[PlanCheck] = Table(journal)
 
     def get(self, offering: OfferingId) -> Offering | None:
         return self._offerings.get(offering)
@@ -52,6 +55,20 @@ class MemoryOfferings:
         if last is not None:
             found = [row for row in found if _cheapest(row) > _cheapest(last)]
         return paged(found, page.limit)
+
+    def published_in(self, pool: PoolId, page: PageRequest) -> Page[Offering]:
+        published = OfferingState.PUBLISHED
+        rows = self._offerings
+        return newest_first(
+            (row for row in rows if row.pool == pool and row.state is published), page
+        )
+
+    def plan_checks(self, offerings: Sequence[OfferingId]) -> tuple[PlanCheck, ...]:
+        found = (row for row in self._checks if row.offering in offerings)
+        return tuple(sorted(found, key=lambda row: (row.offering, row.agent)))
+
+    def put_plan_check(self, check: PlanCheck) -> None:
+        self._checks.put(check, check.offering, check.agent)
 
 
 def _cheapest(row: Offering) -> tuple[str, int, str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from decent_cloud.adapters.sql.records import Rows
-from decent_cloud.adapters.sql.session import Session
+from decent_cloud.adapters.sql.session import Session, among
 from decent_cloud.domain.catalog.offerings import Offering, OfferingFilter
-from decent_cloud.kernel.ids import AccountId, OfferingId
+from decent_cloud.domain.catalog.plan_checks import PlanCheck
+from decent_cloud.kernel.ids import AccountId, OfferingId, PoolId
 from decent_cloud.kernel.paging import Page, PageRequest
 
 
@@ -14,6 +17,7 @@ def _searched(offering: Offering) -> str:
 
 
 _OFFERINGS = Rows(Offering, "offerings", ("id",), extra={"searched": _searched}, kept=("reserved",))
+_CHECKS = Rows(PlanCheck, "plan_checks", ("offering", "agent"))
 
 _EQUAL = ("kind", "country", "asset", "provider")
 _BOUNDS = {
@@ -65,6 +69,19 @@ class SqlOfferings:
             params["cursor"] = page.cursor
         tail = f"WHERE {' AND '.join(conditions)} ORDER BY asset, price_minor_per_hour, id"
         return _OFFERINGS.page(self._session, tail, params, page.limit)
+
+    def published_in(self, pool: PoolId, page: PageRequest) -> Page[Offering]:
+        where = "pool = :pool AND state = 'published'"
+        return _OFFERINGS.newest(self._session, where, {"pool": pool}, page)
+
+    def plan_checks(self, offerings: Sequence[OfferingId]) -> tuple[PlanCheck, ...]:
+        if not offerings:
+            return ()
+        listed, params = among("offering", offerings)
+        return _CHECKS.all(self._session, f"WHERE {listed} ORDER BY offering, agent", params)
+
+    def put_plan_check(self, check: PlanCheck) -> None:
+        _CHECKS.put(self._session, check)
 
     def _conditions(self, asked: OfferingFilter) -> tuple[list[str], dict[str, object]]:
         conditions: list[str] = []

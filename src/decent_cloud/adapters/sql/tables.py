@@ -30,6 +30,7 @@ from decent_cloud.adapters.sql.records import Form, forms
 from decent_cloud.app.ports.jobs import Job
 from decent_cloud.app.ports.requests import StoredAnswer
 from decent_cloud.domain.catalog.offerings import Offering
+from decent_cloud.domain.catalog.plan_checks import PlanCheck
 from decent_cloud.domain.contracts.assignment import Assignment
 from decent_cloud.domain.contracts.contract import Contract, HistoryRow, SealedCredential, Term
 from decent_cloud.domain.contracts.reset import Reset
@@ -142,6 +143,7 @@ offerings = _of_record(
     Index("ix_offerings_provider", "provider", "id"),
     Index("ix_offerings_search", "state", "asset", "price_minor_per_hour", "id"),
 )
+plan_checks = _of_record("plan_checks", PlanCheck, "offering agent")
 
 # --- rentals ---
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from decent_cloud.domain.catalog.offerings import Offering, OfferingFilter
-from decent_cloud.kernel.ids import AccountId, OfferingId
+from decent_cloud.domain.catalog.plan_checks import PlanCheck
+from decent_cloud.kernel.ids import AccountId, OfferingId, PoolId
 from decent_cloud.kernel.paging import Page, PageRequest
 
 
@@ -45,4 +47,16 @@ class Offerings(Protocol):
         """List published offerings that the viewer may see, cheapest first within an asset, then by
         id.
         """
+        ...
+
+    def published_in(self, pool: PoolId, page: PageRequest) -> Page[Offering]:
+        """List a pool's published offerings, newest first."""
+        ...
+
+    def plan_checks(self, offerings: Sequence[OfferingId]) -> tuple[PlanCheck, ...]:
+        """Return every agent's newest word about these offerings, by offering and agent."""
+        ...
+
+    def put_plan_check(self, check: PlanCheck) -> None:
+        """Insert or replace."""
         ...

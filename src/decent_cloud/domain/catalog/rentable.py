@@ -20,6 +20,7 @@ class Hindrance(StrEnum):
     SOLD_OUT = "sold_out"
     HOURS_OUT_OF_RANGE = "hours_out_of_range"
     NO_AGENT_ONLINE = "no_agent_online"
+    PLAN_FAILS = "plan_fails"
 
 
 _CURES = {
@@ -28,6 +29,8 @@ _CURES = {
     Hindrance.WITHDRAWN: "this offering was withdrawn; choose another",
     Hindrance.SOLD_OUT: "this offering is sold out; choose another, or come back later",
     Hindrance.NO_AGENT_ONLINE: "no agent of this offering's pool was heard within 5 minutes; try again later",
+    Hindrance.PLAN_FAILS: "its provider's agents cannot make this machine now, because it is sold out there or set up "
+    "wrongly; choose another, or try again later",
 }
 
 
@@ -42,12 +45,13 @@ def hindrance(
     viewer: AccountId | None,
     *,
     agent_online: bool,
+    plan_fails: bool = False,
     hours: int = 0,
     takes_unit: bool = True,
 ) -> Hindrance | None:
     """Return why `viewer` cannot rent the offering now, None if an order would pass.
 
-    `hours` 0 asks about no particular time; an extension takes no new unit.
+    `hours` 0 asks about no particular time; an extension takes no new unit, and needs no new machine.
     """
     if not visible(offering, viewer):
         return Hindrance.NOT_VISIBLE
@@ -61,6 +65,8 @@ def hindrance(
         return Hindrance.HOURS_OUT_OF_RANGE
     if not agent_online:
         return Hindrance.NO_AGENT_ONLINE
+    if takes_unit and plan_fails:
+        return Hindrance.PLAN_FAILS
     return None
 
 

@@ -14,6 +14,7 @@ from decent_cloud.domain.catalog.offerings import OfferingFilter
 from decent_cloud.domain.catalog.terms import promises_of
 from decent_cloud.http.call import Call
 from decent_cloud.http.v1.pages import Cursor, Limit, page_request
+from decent_cloud.http.v1.plan_checks import plan_check_view
 from decent_cloud.kernel.clock import rfc3339
 from decent_cloud.kernel.codec import from_json
 from decent_cloud.kernel.ids import AccountId, OfferingId
@@ -187,6 +188,8 @@ def offering_view(found: OfferingDetails) -> OfferingView:
         management_key=promises.management_key,
         driver=found.driver,
         caution=found.caution,
+        plan=found.plan,
+        plan_checks=tuple(map(plan_check_view, found.checks)) if found.own else None,
     )
 
 

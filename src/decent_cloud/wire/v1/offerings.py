@@ -6,8 +6,15 @@ import msgspec
 
 from decent_cloud.kernel.codec import Answer, Request
 from decent_cloud.kernel.money import Asset
-from decent_cloud.kernel.status import AcceptMode, OfferingKind, OfferingState, Visibility
+from decent_cloud.kernel.status import (
+    AcceptMode,
+    OfferingKind,
+    OfferingState,
+    PlanState,
+    Visibility,
+)
 from decent_cloud.wire.v1.money import Amount, Hex64, Name, Timestamp
+from decent_cloud.wire.v1.plan_checks import PlanCheckView
 from decent_cloud.wire.v1.statements import StatementWire
 
 Hours = Annotated[int, msgspec.Meta(ge=1, le=87_600)]
@@ -93,6 +100,8 @@ class OfferingView(Answer, frozen=True):
     management_key: bool = False  # the agent keeps an SSH key of its own in the machine
     driver: str = ""  # what the pool's machines are made with
     caution: str = ""
+    plan: PlanState = PlanState.UNKNOWN  # only to the provider
+    plan_checks: tuple[PlanCheckView, ...] | None = None  # only to the provider
 
 
 class OfferingsPage(Answer, frozen=True):

@@ -20,6 +20,7 @@ from decent_cloud.drivers.contract import (
     Rejected,
     Secret,
     SshKey,
+    Traffic,
 )
 from decent_cloud.drivers.docker import mapping, trials
 from decent_cloud.drivers.docker.api import Engine
@@ -132,6 +133,10 @@ class DockerDriver:
     def read_keys(self, handle: Handle, contract: ContractId, user: str) -> tuple[str, ...]:
         """Read the keys by a command inside."""
         return self._machines.read_keys(handle.data["name"], contract, user)
+
+    def meter(self, handle: Handle, contract: ContractId) -> Traffic:
+        """Read what went through the container's bridge; it counts on over stops and restarts."""
+        return self._machines.traffic(handle.data["name"], contract)
 
     def close(self) -> None:
         """Release connections."""

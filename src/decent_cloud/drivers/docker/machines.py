@@ -20,9 +20,10 @@ from decent_cloud.drivers.contract import (
     Observation,
     Rejected,
     SshKey,
+    Traffic,
     TryLater,
 )
-from decent_cloud.drivers.docker import access, mapping, network
+from decent_cloud.drivers.docker import access, mapping, network, traffic
 from decent_cloud.drivers.docker.api import Engine, Missing, Taken
 from decent_cloud.drivers.docker.image import Images
 from decent_cloud.drivers.docker.settings import DockerSettings
@@ -170,6 +171,14 @@ class Machines:
                 raise Rejected(f"there is no container {name}")
             self._require_ours(record, contract)
             yield str(record["Id"])
+
+    def traffic(self, name: str, contract: ContractId) -> Traffic:
+        """Read what a container received and sent."""
+        record = self._engine.inspect(name)
+        if record is None:
+            raise Rejected(f"there is no container {name}")
+        self._require_ours(record, contract)
+        return traffic.read(self._engine, record, self.platform, contract)
 
     @contextlib.contextmanager
     def _turn(self, contract: str) -> Iterator[None]:

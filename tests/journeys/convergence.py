@@ -28,6 +28,15 @@ def settled(market: Market, contract: str, timeout_s: float = 25.0) -> ContractV
     return view
 
 
+def active(market: Market, contract: str, timeout_s: float = 25.0) -> ContractView:
+    """Wait until a rental is active, as nothing stands in its way; a failed one tells its life."""
+    view = settled(market, contract, timeout_s)
+    if view.state != "active":
+        life = market.tenant.history(contract).items
+        raise AssertionError("\n".join(f"{each.event}: {each.reason}" for each in life))
+    return view
+
+
 def ended(market: Market, contract: str, timeout_s: float = 25.0) -> ContractView:
     """Cancel what runs, wait until nothing is left of it anywhere, and see that the money is right."""
     tenant = market.tenant

@@ -112,7 +112,7 @@ def test_killed_while_it_removes_a_machine(stall: Stall, step: str) -> None:
     second = "#2" if step in steps.CREATE_PATH else ""
     contract = stall.rent().id
     stall.agent.start(kill_at=step + second)
-    convergence.settled(stall.market, contract)
+    convergence.active(stall.market, contract)
     stall.market.tenant.cancel(contract)
     stall.agent.wait_killed()
 

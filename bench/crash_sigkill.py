@@ -2,50 +2,50 @@
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from bench.crash_cells import PATIENCE_S, Blow, Outcome, Place
+from bench.crash_cells import PATIENCE_S, SERVER_DIES, Blow, Outcome, Place
+from bench.crash_lanes import TriedEngine
 from decent_cloud.agent import steps
 from decent_cloud.agent.records import Stage
+from decent_cloud.kernel import codec
 from decent_cloud.wire.v1.offerings import OfferingView
-from devtools.engine import EngineBusy, EngineUnavailable, engine
 from devtools.market import Market, Shape
 from devtools.processes import AgentProgram, until
 
-ENGINE_WAIT_S = 60
 TIME_UP = "not run: the time was up"
-ELSEWHERE = "tried inside one process, by the rows of the fake driver and the clouds"
+AGENT = "agent"
 BLOWS = (Blow.KILL_AGENT, Blow.KILL_SERVER)
 
+Tell = Callable[[Outcome], None]
 
-def sigkill_fake(places: tuple[Place, ...], deadline: float) -> list[Outcome]:
+
+def sigkill_fake(places: tuple[Place, ...], deadline: float, tell: Tell) -> None:
     """Kill agent and server at every step on the fake cloud, which knows no unique names."""
     with (
         tempfile.TemporaryDirectory(prefix="dc-crash-") as folder,
         Market(Path(folder)) as market,
     ):
         market.cloud.change(unique_names=False)
-        return Deaths(market, "fake, SIGKILL").cells(places, deadline)
+        Deaths(market, "fake").cells(places, deadline, tell)
 
 
-def sigkill_docker(places: tuple[Place, ...], deadline: float) -> list[Outcome]:
-    """Kill agent and server at every step on a real Docker engine, where one can be had."""
-    name = "docker, SIGKILL"
-    try:
-        with (
-            engine(wait_s=ENGINE_WAIT_S) as docker,
-            tempfile.TemporaryDirectory(prefix="dc-crash-") as folder,
-            Market(
-                Path(folder), Shape(driver="docker", driver_settings={"engine": docker.url})
-            ) as market,
-        ):
-            return Deaths(market, name).cells(places, deadline)
-    except (EngineUnavailable, EngineBusy) as error:
-        reason = f"not run: {str(error).splitlines()[0]}"
-        return [Outcome(name, place, blow, False, reason) for place in places for blow in Blow]
+def sigkill_docker(
+    engine: TriedEngine, places: tuple[Place, ...], deadline: float, tell: Tell
+) -> None:
+    """Kill agent and server at every step on a real Docker engine."""
+    shape = Shape(driver="docker", driver_settings={"engine": engine.url})
+    with (
+        tempfile.TemporaryDirectory(prefix="dc-crash-") as folder,
+        Market(Path(folder), shape) as market,
+    ):
+        (Path(folder) / f"{AGENT}.probed").write_bytes(codec.to_json(engine.probe))
+        Deaths(market, "docker").cells(places, deadline, tell)
 
 
 class Deaths:
@@ -54,22 +54,19 @@ class Deaths:
     def __init__(self, market: Market, name: str) -> None:
         self._market = market
         self._name = name
-        self._agent: AgentProgram = market.new_agent()
+        self._agent: AgentProgram = market.new_agent(AGENT)
         self._agent.start()
         self._offering: OfferingView = market.offering(stock=1_000)
         self._agent.kill()
 
-    def cells(self, places: tuple[Place, ...], deadline: float) -> list[Outcome]:
-        """Run the cells until the deadline; those of one step stand side by side."""
-        outcomes = []
-        for place in places:
-            for blow in Blow:
-                reason = "" if blow in BLOWS else ELSEWHERE
-                if not reason and time.monotonic() > deadline:
-                    reason = TIME_UP
-                cell = Outcome(self._name, place, blow, False, reason)
-                outcomes.append(cell if reason else self._cell(place, blow))
-        return outcomes
+    def cells(self, places: tuple[Place, ...], deadline: float, tell: Tell) -> None:
+        """Run the cells until the deadline, those that are owed first."""
+        every = [(place, blow) for blow in BLOWS for place in places]
+        for place, blow in sorted(every, key=lambda cell: not owed(*cell)):
+            if time.monotonic() > deadline:
+                tell(Outcome(self._name, place, blow, False, TIME_UP, owed=owed(place, blow)))
+            else:
+                tell(self._cell(place, blow))
 
     def _cell(self, place: Place, blow: Blow) -> Outcome:
         market = self._market
@@ -79,11 +76,23 @@ class Deaths:
             took_s = self._killed(contract, place, blow)
         except Exception as error:
             took_s, reason = PATIENCE_S, f"{type(error).__name__}: {error}".splitlines()[0][:160]
-        made, left = market.made(contract), market.alive(contract)
-        if not market.on_fakes:
-            left += len(market.containers.networks(contract))
+        made, left = until(
+            "the backend can be counted", lambda: self._counted(contract), PATIENCE_S
+        )
         self._recover()
-        return Outcome(self._name, place, blow, True, reason, max(0, made - 1), left, took_s)
+        duplicates = max(0, made - 1)
+        return Outcome(
+            self._name, place, blow, True, reason, duplicates, left, took_s, owed(place, blow)
+        )
+
+    def _counted(self, contract: str) -> tuple[int, int] | None:
+        """Count what was ever made for a contract and what is left; None while the fake's file is busy."""
+        market = self._market
+        try:
+            made, left = market.made(contract), market.alive(contract)
+        except sqlite3.OperationalError:
+            return None
+        return made, left if market.on_fakes else left + len(market.containers.networks(contract))
 
     def _killed(self, contract: str, place: Place, blow: Blow) -> float:
         """Let the contract live and die with one blow; return the seconds from the blow to what the path is for."""
@@ -124,3 +133,8 @@ class Deaths:
         self._agent.kill()
         if not self._market.server.running:
             self._market.server.start()
+
+
+def owed(place: Place, blow: Blow) -> bool:
+    """Tell which deaths must be tried: the agent's at every step, the server's where the other lanes have it too."""
+    return blow is Blow.KILL_AGENT or place in SERVER_DIES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -39,14 +40,17 @@ class ScriptRig(Rig):
         self._order = folder / "order.json"
         self._ports = itertools.count(20_000)
 
-    def driver(self, platform: str = "") -> ScriptDriver:
+    def driver(self, platform: str = "", *, spoiled: bool = False, **given: object) -> ScriptDriver:
+        """Return a driver whose next call goes wrong if one was told to; with `spoiled` also one told later."""
         fault = json.loads(self._order.read_text())["fault"] if self._order.exists() else ""
         before = (sys.executable, "-IS", str(BEFORE), str(self._order))
+        command = [sys.executable, "-IS", str(EXAMPLE)]
         settings = {
-            "command": [*(before if fault else ()), sys.executable, "-IS", str(EXAMPLE)],
+            "command": [*before, *command] if fault or spoiled else command,
             "abilities": [each.value for each in Ability],
             "config": {"folder": str(self.cloud), "images": ["debian"]},
             "timeout_s": 1 if fault in TOO_LATE else 20,
+            **given,
         }
         return ScriptDriver.from_settings(settings, platform or self.platform)
 
@@ -61,7 +65,11 @@ class ScriptRig(Rig):
         self._order.write_text(json.dumps({"verb": verb, "fault": fault}))
 
     def machines(self) -> list[dict[str, Any]]:
-        return [json.loads(each.read_text()) for each in self.cloud.glob("*.json")]
+        found = []
+        for each in self.cloud.glob("*.json"):
+            with contextlib.suppress(FileNotFoundError):  # removed just now
+                found.append(json.loads(each.read_text()))
+        return found
 
     def count(self, contract: str) -> int:
         return sum(each.get("contract") == contract for each in self.machines())

@@ -50,7 +50,7 @@ class Archive:
 
 @dataclass
 class LedgerCanister:
-    """A ledger with its log. The DCT log serves its `recent` transactions from 1, older ones from 0."""
+    """A ledger with its log. The DCT log serves its `recent` transactions by number, older ones by position."""
 
     ledger: Ledger
     archives: list[Archive] = field(default_factory=list)
@@ -146,12 +146,13 @@ class LedgerCanister:
     def _transactions(self, asked: Any) -> Any:
         size = len(self.ledger.blocks)
         start, length = asked["start"], asked["length"]
-        oldest_recent = max(0, size - self.recent)
-        at = start - 1 if start > oldest_recent else start
-        stop = size if start > oldest_recent else oldest_recent
-        shown = self.ledger.blocks[max(0, at) : min(stop, max(0, at) + length)]
+        older, shift = max(0, size - self.recent), self.ledger.first_number
+        if start >= older + shift:
+            shown = self.ledger.blocks[start - shift : start - shift + length]
+        else:
+            shown = self.ledger.blocks[:older][start : start + length]
         return {
-            "log_length": size + 1,
+            "log_length": size + shift,
             "first_index": start,
             "transactions": [dct_transaction(block) for block in shown],
             "archived_transactions": [],

@@ -49,6 +49,7 @@ class Ledger:
     holdings: dict[Icrc1Account, int] = field(default_factory=dict)
     known: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     busy: bool = False
+    drift: int = 0
 
     @property
     def kind(self) -> LedgerKind:
@@ -56,8 +57,8 @@ class Ledger:
 
     @property
     def first_number(self) -> int:
-        """The DCT ledger counts transactions from 1."""
-        return 1 if self.kind is LedgerKind.DCT else 0
+        """The DCT ledger counts from 1, and approvals take numbers too."""
+        return 1 + self.drift if self.kind is LedgerKind.DCT else 0
 
     def mint(self, payee: Icrc1Account, amount: int, at_ns: int) -> None:
         self.holdings[payee] = self.holdings.get(payee, 0) + amount

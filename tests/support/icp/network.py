@@ -72,6 +72,7 @@ class Network:
 
     def others_transfer(self, times: int = 1) -> None:
         """Let strangers move tokens."""
+        self.replica.run_due()
         for _ in range(times):
             self.ledger.mint(Icrc1Account(b"stranger"), 1, self.clock.now_ns)
 

@@ -153,13 +153,11 @@ class Replica:
         )
 
     def run_due(self) -> None:
-        """Run what waits, each request once and only before it expires; forget old ones."""
+        """Run what waits, each request once and as of its own time; forget old ones."""
         for request_id, request in list(self.requests.items()):
-            if self.clock.at_ms > request.expires_ms + KEPT_MS:
+            if self.clock.at_ms > request.expires_ms + KEPT_MS and request.status:
                 del self.requests[request_id]
-            elif (
-                not request.status and request.runs_at_ms <= self.clock.at_ms <= request.expires_ms
-            ):
+            elif not request.status and request.runs_at_ms <= self.clock.at_ms:
                 request.status = self._run(request)
 
     def _run(self, request: Request) -> dict[bytes, bytes]:
@@ -170,7 +168,7 @@ class Replica:
             if canister is None:
                 raise Rejection(3, "no such canister")
             reply = canister.update(
-                request.sender, request.method, request.argument, self.clock.now_ns
+                request.sender, request.method, request.argument, request.runs_at_ms * 1_000_000
             )
             if request.trap_after:
                 raise Rejection(5, "trapped while archiving")

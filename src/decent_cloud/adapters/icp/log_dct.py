@@ -1,9 +1,8 @@
-"""The DCT ledger's log: transactions without memos, whose numbers may be off by one between two parts of the log."""
+"""The DCT ledger's log: transactions without memos, in two parts that number them differently."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from decent_cloud.adapters.icp.agent import IcAgent
@@ -16,8 +15,8 @@ from decent_cloud.domain.payments.icrc1_transfer import LogEntry
 class DctLog:
     """Reads the DCT ledger's log.
 
-    Its recent part counts from 1 and its older part from 0, so a number means one of two neighbours: reading on
-    from either meets each transaction once or twice, never none. Look for content, not for numbers.
+    Its recent part goes by number, its older part by position, and a number is never below the position: approvals
+    take numbers too. Reading on from a position therefore meets every transaction, some twice. Look for content.
     """
 
     def __init__(self, agent: IcAgent, canister: bytes) -> None:
@@ -25,23 +24,51 @@ class DctLog:
         self._agent = agent
         self._canister = canister
 
+    def begin(self, from_block: int, before_ns: int) -> int:
+        """Go back until a transaction is older than that instant; 0 is the log's beginning."""
+        start, back = from_block, 1
+        while start > 0:
+            entries = self._ask(start, 1)[0].values()
+            if any(block.at_ns < before_ns for block in entries):
+                return start
+            start, back = max(0, start - back), back * 4
+        return 0
+
     def page(self, start: int, length: int) -> Page:
         """Read up to `length` transactions from `start`. Errors: any TryLater, LogIncomplete, ReplyUnreadable."""
+        blocks, log_length, as_of_ns = self._ask(start, length)
+        if blocks or start >= log_length:
+            return as_page(blocks, start, log_length, as_of_ns)
+        first = self._first_recent(start, log_length)
+        blocks, _, _ = self._ask(first, length)
+        return as_page(blocks, first, log_length, as_of_ns)
+
+    def _first_recent(self, empty: int, log_length: int) -> int:
+        """Find the first number of the recent part, where the older part has ended at `empty`.
+
+        From there to the recent part's first number every question is answered by nothing.
+        """
+        low, high = empty, log_length
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._ask(middle, 1)[0]:
+                high = middle
+            else:
+                low = middle
+        return high
+
+    def _ask(self, start: int, length: int) -> tuple[dict[int, Block], int, int]:
         method = DCT_LEDGER["get_transactions"]
         argument = method.encode({"start": start, "length": length})
         replied = self._agent.read(self._canister, method.name, argument)
         found = method.decode(replied.reply)
         if found["archived_transactions"]:
             raise LogIncomplete("this ledger is not known to have archives")
-        first = found["first_index"]
         blocks = {
             index: Block(index, transaction["timestamp"], _entry(index, transaction))
-            for index, transaction in enumerate(found["transactions"], first)
+            for index, transaction in enumerate(found["transactions"], start)
         }
-        if not blocks and start == 0 < found["log_length"]:
-            # The first transaction is number 1.
-            return replace(self.page(1, length), as_of_ns=replied.not_before_ns)
-        return as_page(blocks, start, found["log_length"], replied.not_before_ns)
+        return blocks, found["log_length"], replied.not_before_ns
 
 
 def _entry(index: int, transaction: Mapping[str, Any]) -> LogEntry | None:

@@ -31,6 +31,10 @@ class IcpLog:
         self._canister = canister
         self._archives = Archives(self._listed)
 
+    def begin(self, from_block: int, before_ns: int) -> int:
+        """Return the block itself: numbers never change."""
+        return from_block
+
     def page(self, start: int, length: int) -> Page:
         """Read up to `length` blocks from `start`. Errors: any TryLater, LogIncomplete, ReplyUnreadable."""
         method = ICP_LEDGER["query_blocks"]

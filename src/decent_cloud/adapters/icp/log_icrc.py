@@ -33,6 +33,10 @@ class IcrcLog:
         self._canister = canister
         self._archives = Archives(self._listed)
 
+    def begin(self, from_block: int, before_ns: int) -> int:
+        """Return the block itself: numbers never change."""
+        return from_block
+
     def page(self, start: int, length: int) -> Page:
         """Read up to `length` blocks from `start`. Errors: any TryLater, LogIncomplete, ReplyUnreadable."""
         found, as_of_ns = self._ask(self._canister, [{"start": start, "length": length}])

@@ -33,6 +33,10 @@ class Page:
 class LogReader(Protocol):
     """Reads one kind of log."""
 
+    def begin(self, from_block: int, before_ns: int) -> int:
+        """Return where to start so that everything from this block on, and since that instant, is met."""
+        ...
+
     def page(self, start: int, length: int) -> Page:
         """Read up to `length` blocks from `start`. Errors: any TryLater; LogIncomplete where blocks are missing."""
         ...

@@ -17,6 +17,7 @@ from decent_cloud.adapters.icp.log_icrc import IcrcLog
 from decent_cloud.adapters.icp.logs import LogReader, Page, optional, principal_bytes
 from decent_cloud.domain.payments.icrc1_accounts import NO_SUBACCOUNT, Icrc1Account
 from decent_cloud.domain.payments.icrc1_transfer import (
+    MS_NS,
     Attempt,
     LogEntry,
     Outcome,
@@ -26,9 +27,12 @@ from decent_cloud.domain.payments.icrc1_transfer import (
     is_ours,
 )
 from decent_cloud.domain.payments.token_ledgers import LedgerKind, TokenLedger
+from decent_cloud.kernel.clock import MINUTE_MS
 
 K = OutcomeKind
 PAGE = 500
+# No ledger takes a transfer this long before its creation time.
+_EARLIER_NS = 5 * MINUTE_MS * MS_NS
 
 _INTERFACES = {
     LedgerKind.ICRC: ICRC_LEDGER,
@@ -112,9 +116,11 @@ class Icrc1Rail:
         match self._agent.submit(call):
             case Replied(reply):
                 return self._outcome(reply)
-            case Rejected(code, message, certified):
-                word = "certified" if certified else "one node's word"
-                return Outcome(K.REJECTED, detail=f"reject {code} ({word}): {message}")
+            case Rejected(code, message, certified=True):
+                return Outcome(K.REJECTED, detail=f"reject {code}: {message}")
+            case Rejected(code, message):
+                # One node's word; another may run the call all the same.
+                return Outcome(K.LOST, detail=f"one node's reject {code}: {message}")
             case Unverifiable(reason):
                 return Outcome(K.UNVERIFIABLE, detail=reason)
             case Lost(reason):
@@ -126,7 +132,8 @@ class Icrc1Rail:
 
     def scan(self, terms: TransferTerms, from_block: int, now_ms: int) -> Scan:
         """Look for a transfer in the log, from a block to the end it has when the scan begins. Errors: any TryLater."""
-        page = self._log.page(from_block, PAGE)
+        start = self._log.begin(from_block, terms.created_at_ns - _EARLIER_NS)
+        page = self._log.page(start, PAGE)
         first, newest_at_ns = page, page.newest_at_ns
         found = self._found(page, terms)
         while found is None and page.next_block < first.log_length:
@@ -152,10 +159,10 @@ class Icrc1Rail:
 
     def find(self, terms: TransferTerms, block: int) -> bool:
         """Tell whether the transfer stands in this block, as it must once it is paid. Errors: any TryLater."""
-        # Where numbers may be off by one, the neighbours count too: the creation time names it uniquely.
-        near = 0 if self.ledger.kind.remembers else 1
-        entries = self.entries(max(0, block - near), 1 + 2 * near)
-        return any(is_ours(entry, terms, self.ledger) for entry in entries)
+        if any(is_ours(entry, terms, self.ledger) for entry in self.entries(block, 1)):
+            return True
+        # Where numbers change their meaning, the creation time still names it uniquely.
+        return not self.ledger.kind.remembers and self.scan(terms, block, 0).found is not None
 
     def _next(self, page: Page, length: int = PAGE) -> Page:
         following = self._log.page(page.next_block, length)

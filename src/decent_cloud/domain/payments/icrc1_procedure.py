@@ -106,10 +106,10 @@ def is_reconciling(sending: Sending, now_ms: int) -> bool:
 def scan_from(sending: Sending) -> int:
     """Return the block from which the next scan reads: where the last one ended, if blocks keep their numbers.
 
-    A ledger that forgets on upgrade is read from the start each time, one block early: its numbers may shift.
+    A ledger that forgets on upgrade is read from the start each time: its numbers may shift.
     """
     if not sending.ledger.kind.remembers:
-        return max(0, sending.first_block - 1)
+        return sending.first_block
     return sending.scans[-1].log_length if sending.scans else sending.first_block
 
 
@@ -162,13 +162,19 @@ def _reconcile(sending: Sending, now_ms: int) -> Step:
     if sending.scans and _nothing_can_come(sending, horizon_ns):
         return NotPaid("not in the ledger's log")
     if sending.scans:
-        early = now_ms * MS_NS <= horizon_ns
-        due_ms = sending.scans[-1].taken_at_ms + (EARLY_RESCAN_MS if early else RESCAN_MS)
-        if early:
-            due_ms = min(due_ms, horizon_ns // MS_NS + SECOND_MS)
+        due_ms = _next_scan_ms(sending, horizon_ns // MS_NS)
         if now_ms < due_ms:
             return WaitUntil(due_ms, reconciling=True)
     return ScanLog(scan_from(sending), reconciling=True)
+
+
+def _next_scan_ms(sending: Sending, horizon_ms: int) -> int:
+    """Look seldom while the transfer may still turn up anyway, the older it is the less; then till the log is still."""
+    last_ms = sending.scans[-1].taken_at_ms
+    if last_ms > horizon_ms:
+        return last_ms + RESCAN_MS
+    age_ms = last_ms - sending.created_at_ns // MS_NS
+    return min(last_ms + max(EARLY_RESCAN_MS, age_ms // 4), horizon_ms + EXPIRED_MARGIN_MS)
 
 
 def _nothing_can_come(sending: Sending, horizon_ns: int) -> bool:

@@ -37,7 +37,7 @@ def next_created_at_ns(now_ms: int, newest_ns: int) -> int:
 
 
 class OutcomeKind(StrEnum):
-    """What an attempt came to. All up to `generic_error` are the ledger's certified word."""
+    """What an attempt came to. All up to `generic_error` are the ledger's certified word, `rejected` the subnet's."""
 
     OK = "ok"
     DUPLICATE = "duplicate"

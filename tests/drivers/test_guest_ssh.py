@@ -14,9 +14,18 @@ import pytest
 
 from decent_cloud.agent.keys import KeyFileUnsafe
 from decent_cloud.agent.management import management_key, own_key
-from decent_cloud.drivers.contract import AuthFailed, Broken, Rejected, Secret, TryLater
-from decent_cloud.drivers.parts.guest_ssh import Entry, GuestDoor, set_password, try_password
+from decent_cloud.drivers.contract import AuthFailed, Broken, Rejected, Secret, SshKey, TryLater
+from decent_cloud.drivers.parts import authorized_keys
+from decent_cloud.drivers.parts.guest_ssh import (
+    Entry,
+    GuestDoor,
+    read_keys,
+    replace_keys,
+    set_password,
+    try_password,
+)
 from decent_cloud.drivers.parts.set_password import COMMAND, command_line, standard_input
+from tests.support.key_lists import ssh_line
 
 CANARY = "a'b\"c$(id)`id`;#\\ &|:%d"
 
@@ -29,6 +38,7 @@ class Guest:
     password: str
     said: list[tuple[str, str]] = field(default_factory=list)
     exit_code: int = 0
+    says: str = ""
     port: int = 0
     host_key: str = ""
 
@@ -67,6 +77,7 @@ def serving(guest: Guest) -> Iterator[Guest]:
 
     async def handle(process: asyncssh.SSHServerProcess[str]) -> None:
         guest.said.append((process.command or "", await process.stdin.read()))
+        process.stdout.write(guest.says)
         process.exit(guest.exit_code)
 
     async def start() -> asyncssh.SSHAcceptor:
@@ -136,6 +147,41 @@ def test_what_goes_wrong_has_one_of_the_five_errors(guest: Guest, tmp_path: Path
         set_password(other, key, "root", "root", Secret("x"))
     with pytest.raises(TryLater):
         set_password(GuestDoor("127.0.0.1", 1, guest.host_key), key, "root", "root", Secret("x"))
+
+
+def test_keys_are_replaced_and_read_with_the_key_that_stays(guest: Guest, tmp_path: Path) -> None:
+    key, own = management_key(tmp_path), own_key(str(tmp_path))
+    wanted = SshKey.parse(ssh_line(1))
+    replace_keys(guest.door, key, "ada", (wanted,), own)
+    guest.says = f"# comment\n{wanted.line()}\n{own.line()}\nend\n"
+    assert read_keys(guest.door, key, "ada") == (wanted.line(), own.line())
+    (replaced, fed), (read, user) = guest.said
+    assert replaced == authorized_keys.command_line(authorized_keys.REPLACE)
+    assert fed == f"ada\n{own.line()}\n{wanted.line()}\nend\n"
+    assert (read, user) == (authorized_keys.command_line(authorized_keys.READ), "ada\n")
+
+
+def test_keys_that_cannot_be_replaced_have_one_of_the_five_errors(
+    guest: Guest, tmp_path: Path
+) -> None:
+    key, own = management_key(tmp_path), own_key(str(tmp_path))
+    wanted = (SshKey.parse(ssh_line(1)),)
+    guest.exit_code = 1
+    with pytest.raises(Rejected):
+        replace_keys(guest.door, key, "root", wanted, own)
+    with pytest.raises(Rejected):
+        read_keys(guest.door, key, "root")
+    guest.exit_code = 0
+    with pytest.raises(TryLater, match="cut off"):
+        read_keys(guest.door, key, "root")
+    (tmp_path / "other").mkdir()
+    with pytest.raises(AuthFailed):
+        replace_keys(guest.door, management_key(tmp_path / "other"), "root", wanted, own)
+    other = GuestDoor("127.0.0.1", guest.port, own.line())
+    with pytest.raises(Broken):
+        replace_keys(other, key, "root", wanted, own)
+    with pytest.raises(TryLater):
+        replace_keys(GuestDoor("127.0.0.1", 1, guest.host_key), key, "root", wanted, own)
 
 
 @pytest.mark.parametrize(

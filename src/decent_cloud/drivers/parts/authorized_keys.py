@@ -49,7 +49,7 @@ _READ = (
     _FIND_HOME
     + r"""
 for each in "$file" "$dir/authorized_keys2"; do
-  [ ! -f "$each" ] || cat "$each" || exit 1
+  [ ! -f "$each" ] || { cat "$each" && echo; } || exit 1
 done
 echo end
 """

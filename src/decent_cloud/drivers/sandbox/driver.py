@@ -16,6 +16,7 @@ from decent_cloud.drivers.contract import (
     Plan,
     Probe,
     Secret,
+    SshKey,
 )
 from decent_cloud.drivers.sandbox.folders import Store
 from decent_cloud.drivers.sandbox.machines import DRIVER, Machines, OnStep
@@ -105,6 +106,21 @@ class SandboxDriver:
         """Set the password; it works from the next login on."""
         self._machines.set_password(handle.data["name"], contract, user, password)
         return password
+
+    def replace_keys(
+        self,
+        handle: Handle,
+        contract: ContractId,
+        user: str,
+        keys: tuple[SshKey, ...],
+        kept: SshKey | None,
+    ) -> None:
+        """Replace the keys; they count from the next login on."""
+        self._machines.replace_keys(handle.data["name"], contract, user, keys, kept)
+
+    def read_keys(self, handle: Handle, contract: ContractId, user: str) -> tuple[str, ...]:
+        """Read which keys let in."""
+        return self._machines.read_keys(handle.data["name"], contract, user)
 
     def check_plan(self, plan: Plan) -> tuple[Check, ...]:
         """Say whether the image may be used and how much memory there is."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +17,12 @@ from decent_cloud.drivers.contract import (
     Observation,
     Rejected,
     Secret,
+    SshKey,
     TryLater,
 )
 from decent_cloud.drivers.parts.host_key import openssh_private
 from decent_cloud.drivers.parts.password_hash import hash_password
-from decent_cloud.drivers.sandbox import launch
+from decent_cloud.drivers.sandbox import launch, tenant_keys
 from decent_cloud.drivers.sandbox.folders import Folder, Record, Store, told, write_private
 from decent_cloud.drivers.sandbox.settings import SandboxSettings
 from decent_cloud.kernel import codec
@@ -129,20 +131,44 @@ class Machines:
 
     def set_password(self, name: str, contract: ContractId, user: str, password: Secret) -> None:
         """Put another hash in place; the server inside reads it at each login."""
+        with self._entered(name, contract, user) as (folder, _):
+            try:
+                write_private(folder.shadow, hash_password(password.reveal()).encode(), 0o644)
+            except OSError as error:
+                raise told(error) from error
+            self._on_step("reset:written")
+
+    def replace_keys(
+        self,
+        name: str,
+        contract: ContractId,
+        user: str,
+        keys: tuple[SshKey, ...],
+        kept: SshKey | None,
+    ) -> None:
+        """Put other keys in place; the server inside reads them at each login."""
+        with self._entered(name, contract, user) as (folder, record):
+            tenant_keys.replace_keys(folder.home, record.uid, keys, kept)
+            self._on_step("keys:written")
+
+    def read_keys(self, name: str, contract: ContractId, user: str) -> tuple[str, ...]:
+        """Read which keys the server inside takes."""
+        with self._entered(name, contract, user) as (folder, _):
+            return tenant_keys.read_keys(folder.home)
+
+    @contextlib.contextmanager
+    def _entered(self, name: str, contract: str, user: str) -> Iterator[tuple[Folder, Record]]:
+        """Give the folder of a machine that is this contract's, for work on what lets into it."""
         self._store.open()
         with self._store.turn(_checked(name)):
             folder = self._store.folder(name)
             record = folder.record()
             if record is None:
                 raise Rejected(f"{name} is gone")
-            self._require_ours(folder, record, contract)
+            self._require_ours(folder, record, ContractId(contract))
             if user != "root":
                 raise Rejected("machines of this driver have no other user than root", user=user)
-            try:
-                write_private(folder.shadow, hash_password(password.reveal()).encode(), 0o644)
-            except OSError as error:
-                raise told(error) from error
-            self._on_step("reset:written")
+            yield folder, record
 
     def _check(self, spec: InstanceSpec) -> None:
         if spec.platform != self.platform or not _NAME.fullmatch(spec.name):

@@ -43,6 +43,7 @@ class CloudRig(Rig):
     )
     calls: ClassVar[Mapping[Act, tuple[str, str]]]
     refusals: ClassVar[Mapping[Fault, Answer]]
+    token: ClassVar[str]
     build: ClassVar[Callable[..., Driver]]
     read: ClassVar[Callable[[Mapping[str, object]], Any]]
     places: ClassVar[tuple[str, ...]]  # where orders may go: each is sold out by the fault
@@ -62,20 +63,27 @@ class CloudRig(Rig):
         raise NotImplementedError
 
     def driver_with(self, token: str, platform: str = "", **settings: object) -> Driver:
+        made = type(self).build(
+            self.driver_settings(token, **settings),
+            platform or self.platform,
+            self._cloud.clock,
+            self.wait,
+        )
+        self._drivers.append(made)
+        return made
+
+    def driver_settings(self, token: str = "", **changed: object) -> Any:
+        """Return the driver's settings with a token in a file of its own."""
         path = self._folder / f"token-{len(self._drivers)}"
         path.touch(0o600)
-        path.write_text(f"{token}\n")
+        path.write_text(f"{token or self.token}\n")
         wanted = {
             "token_file": str(path),
             "timeout_s": self._timeout_s,
             **self.usual_settings(),
-            **settings,
+            **changed,
         }
-        made = type(self).build(
-            type(self).read(wanted), platform or self.platform, self._cloud.clock, self.wait
-        )
-        self._drivers.append(made)
-        return made
+        return type(self).read(wanted)
 
     def wait(self, seconds: float) -> None:
         self._cloud.clock.advance(round(seconds * SECOND_MS))

@@ -36,6 +36,7 @@ class DigitalOceanRig(CloudRig):
             "too_many_requests", headers={"Retry-After": str(RETRY_AFTER_S)}
         ),
     }
+    token = TOKEN
     build = DigitalOceanDriver
     read = read_settings
     places = ("fra1", "ams3")

@@ -9,7 +9,7 @@ from typing import Any
 from decent_cloud.drivers.conformance.rig import RETRY_AFTER_S, Act, Fault, Power, Rig, every
 from decent_cloud.drivers.contract import LABEL_CONTRACT, Observation, Secret
 from decent_cloud.drivers.hetzner.driver import HetznerDriver
-from decent_cloud.drivers.hetzner.settings import read_settings
+from decent_cloud.drivers.hetzner.settings import HetznerSettings, read_settings
 from decent_cloud.drivers.parts.password_hash import hash_password
 from decent_cloud.kernel.clock import SECOND_MS
 from decent_cloud.kernel.ids import ContractId
@@ -66,6 +66,13 @@ class HetznerRig(Rig):
         self._folder = folder
 
     def driver(self, platform: str = "", token: str = TOKEN, **settings: object) -> HetznerDriver:
+        made = HetznerDriver(
+            self.driver_settings(token, **settings), platform or self.platform, self.cloud.clock, self.wait
+        )
+        self._drivers.append(made)
+        return made
+
+    def driver_settings(self, token: str = TOKEN, **changed: object) -> HetznerSettings:
         path = self._folder / f"token-{token[:1]}"
         path.touch(0o600)
         path.write_text(f"{token}\n")
@@ -75,13 +82,9 @@ class HetznerRig(Rig):
             "images": {"debian-12": "debian-12"},
             "locations": ["nbg1", "fsn1"],
             "timeout_s": TIMEOUT_S,
-            **settings,
+            **changed,
         }
-        made = HetznerDriver(
-            read_settings(wanted), platform or self.platform, self.cloud.clock, self.wait
-        )
-        self._drivers.append(made)
-        return made
+        return read_settings(wanted)
 
     def wait(self, seconds: float) -> None:
         self.cloud.clock.advance(round(seconds * SECOND_MS))

@@ -54,6 +54,8 @@ SCOPES = frozenset(
         "image:read",
         "regions:read",
         "sizes:read",
+        "ssh_key:create",
+        "ssh_key:read",
     }
 )
 
@@ -180,13 +182,10 @@ def test_lists_have_all_pages_even_if_something_goes_in_between(rig: DigitalOcea
 # --- what is ordered ---
 
 
-def test_the_cheapest_size_that_gives_all_is_ordered_without_a_key_object(
-    rig: DigitalOceanRig,
-) -> None:
+def test_the_cheapest_size_that_gives_all_is_ordered(rig: DigitalOceanRig) -> None:
     running(rig, rig.driver(), new_spec(rig))
     (call,) = rig.cloud.asked("POST", r"/droplets$")
     assert (call.body["size"], call.body["region"]) == ("s-2vcpu-4gb", "fra1")
-    assert "ssh_keys" not in call.body
 
 
 def test_the_offering_may_pin_size_and_region(rig: DigitalOceanRig) -> None:
@@ -272,6 +271,33 @@ def test_the_machine_gets_host_key_password_and_the_keys_of_tenant_and_agent(
     assert [line.split()[1] for line in root["ssh_authorized_keys"]] == [
         each.line().split()[1] for each in (*spec.ssh_keys, MANAGEMENT_KEY)
     ]
+
+
+def test_every_order_names_the_accounts_one_key_so_that_no_root_password_is_mailed(
+    rig: DigitalOceanRig,
+) -> None:
+    for driver in (rig.driver(), rig.driver()):
+        seen = running(rig, driver, new_spec(rig))
+        config = rig.config(seen)
+        assert config["allow_public_ssh_keys"] is False
+        assert config["runcmd"][0].startswith("sed -i '/ decent-account$/d' /root/")
+    (key,) = rig.cloud.keys.values()
+    assert key["public_key"].startswith("ssh-ed25519 ")
+    assert key["public_key"].endswith(" decent-account")
+    assert list(rig.cloud.named_keys.values()) == [[key["public_key"]]] * 2
+    assert rig.cloud.mailed == {}
+
+
+def test_a_key_whose_making_lost_its_answer_is_found_and_not_made_twice(
+    rig: DigitalOceanRig,
+) -> None:
+    rig.cloud.lose_answer("POST", "/account/keys$")
+    driver, spec = rig.driver(), new_spec(rig)
+    with pytest.raises(TryLater):
+        driver.create(spec)
+    assert rig.count(spec.contract) == 0
+    running(rig, driver, spec)
+    assert len(rig.cloud.keys) == 1
 
 
 def test_the_offerings_own_part_comes_after_ours(rig: DigitalOceanRig) -> None:
@@ -391,6 +417,8 @@ def test_a_probe_makes_nothing_and_passes(rig: DigitalOceanRig) -> None:
         "image:read",
         "sizes:read",
         "regions:read",
+        "ssh_key:create",
+        "ssh_key:read",
     ],
 )
 def test_a_scope_that_the_token_lacks_is_named(rig: DigitalOceanRig, missing: str) -> None:

@@ -38,6 +38,7 @@ class VultrRig(CloudRig):
             429, "Rate limit exceeded.", {"Retry-After": str(RETRY_AFTER_S)}
         ),
     }
+    token = TOKEN
     build = VultrDriver
     read = read_settings
     places = ("fra", "ams")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import structlog
+
 from decent_cloud.agent.management import management_key, own_key
 from decent_cloud.agent.records import Instance
 from decent_cloud.agent.work import Work
@@ -12,6 +14,7 @@ from decent_cloud.drivers.contract import (
     CanReplaceKeys,
     CanResetPassword,
     CanTryPassword,
+    Handle,
     Rejected,
     Secret,
     SshKey,
@@ -19,6 +22,9 @@ from decent_cloud.drivers.contract import (
 )
 from decent_cloud.drivers.parts import guest_ssh
 from decent_cloud.drivers.parts.guest_ssh import Entry, GuestDoor, set_password, try_password
+from decent_cloud.kernel.status import Observed
+
+_log = structlog.get_logger("dc-agent")
 
 ALARM_HOST_KEY = "host_key_differs"
 _USER_SETTING = "user"
@@ -70,13 +76,22 @@ class Entering:
         return GuestDoor(instance.host, instance.port, attempt.host_key)
 
     def set_password(self, instance: Instance, secret: Secret) -> Secret:
-        """Set the tenant's password; return the one that works now. Errors: the driver's five."""
+        """Set the tenant's password; return the one that works now. Errors: the driver's five.
+
+        What a backend refuses for this machine (its user, an image without guest agent) is done with
+        the management key, where the terms allow one.
+        """
         w = self._work
         if instance.handle is None:
             raise Rejected("no machine is known")
         user = self.user(instance)
         if isinstance(w.backend.driver, CanResetPassword):
-            return w.backend.reset_password(instance.handle, instance.contract, user, secret)
+            try:
+                return w.backend.reset_password(instance.handle, instance.contract, user, secret)
+            except Rejected as error:
+                if not self._managed(instance) or self._is_gone(instance.handle, instance):
+                    raise
+                _log.info("entering with the management key", because=error.message)
         key = management_key(Path(w.settings.data_dir))
         set_password(self.door(instance), key, user, user, secret)
         return secret
@@ -111,6 +126,11 @@ class Entering:
             found = guest_ssh.read_keys(self.door(instance), key, user)
         kept = self._own_key(instance)
         return frozenset(found) - ({kept.line()} if kept else set())
+
+    def _is_gone(self, handle: Handle, instance: Instance) -> bool:
+        """Tell whether the backend refused because there is no machine any more."""
+        seen = self._work.backend.inspect(handle, instance.contract)
+        return seen.state is Observed.ABSENT
 
     def _managed(self, instance: Instance) -> bool:
         """Whether the terms allow a key of our own in the machine."""

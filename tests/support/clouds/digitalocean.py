@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -60,6 +61,9 @@ class DigitalOceanCloud(Cloud):
         self.droplets: dict[int, Record] = {}
         self.user_data: dict[int, str] = {}
         self.actions: list[Record] = []
+        self.keys: dict[int, Record] = {}
+        self.mailed: dict[int, str] = {}  # root passwords of orders that named no key
+        self.named_keys: dict[int, list[str]] = {}  # by droplet, lines that its image is offered
         self.sizes = [
             self._size("s-1vcpu-1gb", 1, 1_024, 25, 6.0),
             self._size("s-2vcpu-4gb", 2, 4_096, 80, 24.0),
@@ -192,7 +196,15 @@ class DigitalOceanCloud(Cloud):
         wrong = self._wrong_order(body, size, region, image)
         if wrong or size is None or region is None or image is None:
             return refusal("unprocessable_entity", wrong)
+        named = [self.keys.get(each) for each in body.get("ssh_keys") or ()]
+        if None in named:
+            return refusal(
+                "unprocessable_entity", f"{body['ssh_keys']} are invalid key identifiers"
+            )
         droplet = self._made(body, size, region, image)
+        self.named_keys[droplet["id"]] = [each["public_key"] for each in named if each]
+        if not named:
+            self.mailed[droplet["id"]] = f"mailed-{droplet['id']}"
         action = self.actions[-1]
         link = {
             "id": action["id"],
@@ -200,6 +212,26 @@ class DigitalOceanCloud(Cloud):
             "href": f"{self.origin}/v2/actions/{action['id']}",
         }
         return Answer(202, {"droplet": self._shown(droplet), "links": {"actions": [link]}})
+
+    @on("GET", "/v2/account/keys")
+    def list_keys(self, call: Call) -> Answer:
+        return _page(self, call, "ssh_keys", list(self.keys.values()))
+
+    @on("POST", "/v2/account/keys")
+    def create_key(self, call: Call) -> Answer:
+        body = call.body
+        if not body["public_key"].startswith("ssh-"):
+            return refusal(
+                "unprocessable_entity",
+                "Key invalid, key should be of the format `type key [comment]`",
+            )
+        if any(each["public_key"] == body["public_key"] for each in self.keys.values()):
+            return refusal("unprocessable_entity", "SSH Key is already in use on your account")
+        number = self._next()
+        digest = hashlib.md5(body["public_key"].encode(), usedforsecurity=False).hexdigest()
+        pairs = ":".join(digest[at : at + 2] for at in range(0, 32, 2))
+        self.keys[number] = {"id": number, "fingerprint": pairs, **body}
+        return Answer(201, {"ssh_key": self.keys[number]})
 
     @on("GET", "/v2/droplets/{id}")
     def read_droplet(self, call: Call) -> Answer:

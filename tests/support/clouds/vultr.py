@@ -17,6 +17,7 @@ from tests.support.clouds.server import Answer, Call, Cloud, on
 DOCUMENT = "vultr/openapi.json.gz"
 TOKEN = "V" * 36
 RIGHTS = frozenset({"subscriptions_view", "subscriptions", "provisioning"})
+DEFAULT_PASSWORD = "v5{Fkvb#2ycPGwHs"  # what Vultr sets for root and shows for ten minutes
 LIMIT_SAID = "You have reached the maximum number of active virtual machines for this account."
 _BANDWIDTH = "/instances/{instance-id}/bandwidth"
 Record = dict[str, Any]
@@ -155,7 +156,7 @@ class VultrCloud(Cloud):
         if wrong or plan is None or system is None:
             return refusal(400, wrong)
         made = self._made(body, plan, system)
-        shown = {**self._shown(made), "default_password": "v5{Fkvb#2ycPGwHs"}
+        shown = {**self._shown(made), "default_password": DEFAULT_PASSWORD}
         shown.pop("vpcs")
         return Answer(202, {"instance": shown})
 

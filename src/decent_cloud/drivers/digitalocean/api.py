@@ -30,6 +30,8 @@ _NOBODY = 9_007_199_254_740_991
 # DigitalOcean does not say which permission a token lacks; these are what each call needs.
 _SCOPES = (
     ("GET", r"/v2/account$", "account:read"),
+    ("GET", r"/v2/account/keys$", "ssh_key:read"),
+    ("POST", r"/v2/account/keys$", "ssh_key:create"),
     ("GET", r"/v2/sizes$", "sizes:read and regions:read"),
     ("GET", r"/v2/regions$", "regions:read"),
     ("GET", r"/v2/images/", "image:read"),
@@ -137,6 +139,17 @@ class DigitalOceanApi:
         actions = _records(answered, "actions")
         return max(actions, key=lambda each: int(each["id"]), default=None)
 
+    def key_named(self, name: str) -> Record | None:
+        """Find an SSH key object by its name; of several, the oldest."""
+        found = self._all("/v2/account/keys", "ssh_keys", {})
+        ours = (each for each in found if each["name"] == name)
+        return min(ours, key=lambda each: int(each["id"]), default=None)
+
+    def create_key(self, name: str, public_key: str) -> Record:
+        """Make an SSH key object; any number may have the name."""
+        body = {"name": name, "public_key": public_key}
+        return _record(self._rest.call("POST", "/v2/account/keys", body=body), "ssh_key")
+
     def sizes(self) -> list[Record]:
         """List all sizes."""
         return self._all("/v2/sizes", "sizes", {})
@@ -158,6 +171,7 @@ class DigitalOceanApi:
         nothing = {"name": "dc-probe", "region": "none", "size": "none", "image": "none"}
         tried: tuple[tuple[str, str, Mapping[str, Any] | None], ...] = (
             ("POST", "/v2/droplets", {**nothing, "tags": ["decent-probe"]}),
+            ("POST", "/v2/account/keys", {"name": "dc-probe", "public_key": "none"}),
             ("POST", f"/v2/droplets/{_NOBODY}/actions", {"type": "power_on"}),
             ("DELETE", f"/v2/droplets/{_NOBODY}", None),
         )

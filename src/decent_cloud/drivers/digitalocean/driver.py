@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -28,6 +29,7 @@ from decent_cloud.drivers.digitalocean.catalogue import Catalogue
 from decent_cloud.drivers.digitalocean.settings import DigitalOceanSettings, read_settings
 from decent_cloud.drivers.parts.cloud_init import DIGITALOCEAN_LIMIT_BYTES, user_data
 from decent_cloud.drivers.parts.create_gate import CreateGate
+from decent_cloud.drivers.parts.host_key import SEED_BYTES, make_host_key
 from decent_cloud.drivers.parts.size_choice import plan_check
 from decent_cloud.drivers.parts.token_file import read_token
 from decent_cloud.drivers.parts.vendor_password import own_password_last
@@ -100,16 +102,18 @@ class DigitalOceanDriver:
             found = self._find(spec)
             if found:
                 return self._adopted(found)
-            last = own_password_last(spec)
-            data = user_data(spec, limit_bytes=DIGITALOCEAN_LIMIT_BYTES, extra=last)
+            first_start = own_password_last(spec, mapping.FIRST_START)
+            data = user_data(spec, limit_bytes=DIGITALOCEAN_LIMIT_BYTES, extra=first_start)
             choice = self._catalogue().choose(_plan_of(spec), self._settings)
             self._known_scope()
+            key = self._key()
             bodies = [
                 mapping.create_body(
                     spec,
                     size=choice.size,
                     image=choice.image,
                     region=region,
+                    key=key,
                     user_data=data,
                     ipv6=self._settings.ipv6,
                 )
@@ -211,6 +215,15 @@ class DigitalOceanDriver:
                     self._settings.api, token, self._settings.timeout_s, self._clock, self._pause
                 )
             return self._opened
+
+    def _key(self) -> int:
+        """Return the account's key object that orders name; made where there is none yet."""
+        key = self._api.key_named(mapping.KEY_NAME)
+        if key is None:
+            # Nobody keeps the private half: the key opens nothing.
+            public = make_host_key(secrets.token_bytes(SEED_BYTES)).public
+            key = self._api.create_key(mapping.KEY_NAME, f"{public} {mapping.KEY_NAME}")
+        return int(key["id"])
 
     def _known_scope(self) -> str:
         """Return the fingerprint; a token belongs to one account for good, so one read does."""

@@ -15,6 +15,13 @@ from decent_cloud.kernel.status import Observed
 DRIVER = "digitalocean"
 SSH_PORT = 22
 _PLATFORM, _CONTRACT, _ATTEMPT = "decent-platform", "decent-contract", "decent-attempt"
+KEY_NAME = "decent-account"  # of the account's key object, and the comment of its key
+# An order names that key, whose private half nobody has: without any, DigitalOcean sets a root password
+# that must be changed at once, and mails it. The key itself stays out of the machine.
+FIRST_START: Mapping[str, object] = {
+    "allow_public_ssh_keys": False,
+    "runcmd": [f"sed -i '/ {KEY_NAME}$/d' /root/.ssh/authorized_keys || :"],
+}
 # Tags keep the case they were first written in, by whomever, and take no dots.
 _TAG = re.compile(r"[a-z0-9_-]+")
 _STATES = {
@@ -49,7 +56,7 @@ def tags_of(droplet: Record) -> tuple[str, ...]:
 
 
 def create_body(
-    spec: InstanceSpec, *, size: str, image: str, region: str, user_data: str, ipv6: bool
+    spec: InstanceSpec, *, size: str, image: str, region: str, key: int, user_data: str, ipv6: bool
 ) -> dict[str, Any]:
     """Return the order's body; only `user_data` holds secrets."""
     return {
@@ -62,6 +69,7 @@ def create_body(
             contract_tag(spec.contract),
             _tag(_ATTEMPT, spec.attempt),
         ],
+        "ssh_keys": [key],
         "user_data": user_data,
         "ipv6": ipv6,
         "backups": False,

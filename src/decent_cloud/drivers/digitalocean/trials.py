@@ -14,7 +14,7 @@ from decent_cloud.drivers.parts.token_file import check_token_file
 NEW_TOKEN = (
     "make a token in the control panel, API, with full access or the scopes account:read, "  # noqa: S105
     "droplet:create, droplet:read, droplet:update, droplet:delete, tag:create, tag:read, image:read, "
-    "regions:read, sizes:read"
+    "regions:read, sizes:read, ssh_key:create, ssh_key:read"
 )
 _AGAIN = "try again later"
 
@@ -34,6 +34,7 @@ def run(
         step = "permission"
         # What a list by a tag of our own shows also shows that tags can be read.
         api().tagged(mapping.platform_tag("probe"))
+        api().key_named(mapping.KEY_NAME)
         step = "catalogue"
         now = catalogue()
         step = "permission"

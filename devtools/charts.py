@@ -11,6 +11,7 @@ from decent_cloud.domain.contracts.lifecycle import CONTRACT
 from decent_cloud.domain.contracts.reset import RESET
 from decent_cloud.domain.payments.payment_lifecycle import PAYMENT
 from decent_cloud.domain.payments.refund_lifecycle import REFUND
+from decent_cloud.domain.pricing.breaker import BREAKER
 from decent_cloud.kernel.lifecycle import Lifecycle
 
 FOLDER = Path(__file__).parent.parent / "docs" / "lifecycles"
@@ -32,6 +33,7 @@ CHARTS: tuple[tuple[Lifecycle[Any, Any], str, Mapping[tuple[str, str], str]], ..
     (RESET, "src/decent_cloud/domain/contracts/reset.py", {}),
     (PAYMENT, "src/decent_cloud/domain/payments/payment_lifecycle.py", {}),
     (REFUND, "src/decent_cloud/domain/payments/refund_lifecycle.py", {}),
+    (BREAKER, "src/decent_cloud/domain/pricing/breaker.py", {}),
 )
 
 

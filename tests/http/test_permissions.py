@@ -21,6 +21,8 @@ _NAMES = {
     "{rid}": "0" * 32,
     "{offering}": "o" + "0" * 26,
     "{contract}": "c" + "0" * 26,
+    "{asset}": "ICP",
+    "{quote}": "q" + "0" * 26,
     "{agent_pubkey}": "b" * 64,
 }
 _KEYS = sorted(RULES)

@@ -7,6 +7,7 @@ import click
 from decent_cloud.cli import words
 from decent_cloud.cli.commands import Leaf
 from decent_cloud.cli.lazy import LazyGroup
+from decent_cloud.cli.operator_prices import group as price
 from decent_cloud.cli.session import Session, pass_session
 from decent_cloud.kernel.errors import Internal
 
@@ -19,7 +20,10 @@ class BooksDoNotBalance(Internal):
 
 @click.group("admin", cls=LazyGroup, promises={})
 def group() -> None:
-    """Prove the books; grant admin rights."""
+    """Prove the books; grant admin rights; set prices by hand."""
+
+
+group.add_command(price)
 
 
 @group.command("trial-balance", cls=Leaf, example="decent admin trial-balance")

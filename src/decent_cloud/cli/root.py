@@ -33,6 +33,8 @@ PROMISES = {
     ),
     "ssh": promised(f"{_HERE}.ssh:ssh", "Log in, with the signed host key pinned."),
     "balance": promised(f"{_HERE}.money:balance", "What the platform holds in your name."),
+    "prices": promised(f"{_HERE}.prices:prices", "What tokens cost, and who says so."),
+    "quote": promised(f"{_HERE}.prices:quote", "Lock a token's price for ten minutes."),
     "completion": promised(f"{_HERE}.completion:completion", "Print shell completion code."),
 }
 

@@ -46,8 +46,12 @@ def when(text: str | None, now_ms: int) -> str:
     if not text:
         return "-"
     at_ms = parse_rfc3339(text)
-    local = datetime.fromtimestamp(at_ms // SECOND_MS, tz=UTC).astimezone()
-    return f"{local:%Y-%m-%d %H:%M:%S} ({ago(at_ms, now_ms)})"
+    return f"{local(at_ms)} ({ago(at_ms, now_ms)})"
+
+
+def local(at_ms: int) -> str:
+    """Return an instant in local time."""
+    return f"{datetime.fromtimestamp(at_ms // SECOND_MS, tz=UTC).astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def ago(at_ms: int, now_ms: int) -> str:

@@ -11,6 +11,7 @@ from decent_cloud.client.accounts import AccountsApi
 from decent_cloud.client.agents import PairingApi
 from decent_cloud.client.contracts import ContractsApi
 from decent_cloud.client.offerings import OfferingsApi
+from decent_cloud.client.prices import PricesApi
 from decent_cloud.client.providers import ProvidersApi
 from decent_cloud.client.signing import DeviceAuth
 from decent_cloud.client.transport import Limits, Transport
@@ -29,6 +30,7 @@ class Client:
         self.pairing = PairingApi(transport)
         self.offerings = OfferingsApi(transport)
         self.contracts = ContractsApi(transport)
+        self.prices = PricesApi(transport)
 
     @classmethod
     def connect(

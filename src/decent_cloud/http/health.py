@@ -9,12 +9,15 @@ from litestar import Request, Response, get
 from litestar.di import NamedDependency
 
 from decent_cloud.app.ports.unit_of_work import UnitOfWork
+from decent_cloud.domain.pricing.quotes import state_now
 from decent_cloud.http.addresses import is_loopback
 from decent_cloud.http.call import Call
 from decent_cloud.http.metrics import Metrics, token_fits
 from decent_cloud.kernel.clock import SECOND_MS
 from decent_cloud.kernel.codec import Answer
 from decent_cloud.kernel.errors import Forbidden, TryLater
+from decent_cloud.kernel.money import Asset
+from decent_cloud.kernel.prices import PriceState
 from decent_cloud.kernel.status import ContractState, JobState
 
 _log = structlog.get_logger(__name__)
@@ -28,10 +31,19 @@ class Health(Answer, frozen=True):
     status: str
 
 
-class Readiness(Answer, frozen=True):
-    """The database takes writes and the jobs run."""
+class PriceFigure(Answer, frozen=True):
+    """How one token's price stands: it says nothing of the server's own readiness."""
+
+    asset: Asset
+    state: PriceState
+    age_s: int | None
+
+
+class Readiness(Answer, frozen=True, omit_defaults=True):
+    """The database takes writes and the jobs run. `prices` are there once a source was asked."""
 
     status: str
+    prices: tuple[PriceFigure, ...] = ()
 
 
 @get("/healthz", include_in_schema=False)
@@ -51,7 +63,8 @@ async def readyz(call: NamedDependency[Call]) -> Readiness:
         edge.metrics.ready.set(0 if edge.ready.reason else 1)
     if edge.ready.reason:
         raise TryLater(edge.ready.reason)
-    return Readiness(status="ready")
+    figures = await call.read(lambda uow: _price_figures(uow, call.now_ms))
+    return Readiness(status="ready", prices=figures)
 
 
 @get("/metrics", include_in_schema=False, media_type="text/plain")
@@ -65,6 +78,8 @@ async def metrics(call: NamedDependency[Call], request: Request[Any, Any, Any]) 
     if not allowed:
         raise Forbidden("metrics are shown on loopback, or with the token of `metrics_token`")
     edge.metrics.set_records(await call.read(_counts))
+    figures = await call.read(lambda uow: _price_figures(uow, call.now_ms))
+    edge.metrics.set_prices((one.asset.value, one.state.value, one.age_s) for one in figures)
     return Response(edge.metrics.text(), media_type=Metrics.content_type)
 
 
@@ -75,6 +90,19 @@ def _counts(uow: UnitOfWork) -> dict[tuple[str, str], int]:
         **{("contract", state.value): contracts.get(state, 0) for state in ContractState},
         **{("job", state.value): jobs.get(state, 0) for state in JobState},
     }
+
+
+def _price_figures(uow: UnitOfWork, now_ms: int) -> tuple[PriceFigure, ...]:
+    return tuple(
+        PriceFigure(
+            asset=asset,
+            state=state_now(standing, now_ms),
+            age_s=max(0, now_ms - standing.accepted.at_ms) // SECOND_MS
+            if standing.accepted
+            else None,
+        )
+        for asset, standing in uow.prices.standings().items()
+    )
 
 
 async def _hindrance(call: Call) -> str:

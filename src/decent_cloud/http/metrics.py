@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from decent_cloud.kernel.prices import PriceState
 
 _BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
@@ -44,6 +46,19 @@ class Metrics:
             registry=self.registry,
         )
 
+        self._price_age = Gauge(
+            "decent_price_age_seconds",
+            "Age of the last price that a round accepted; absent while there never was one.",
+            ("asset",),
+            registry=self.registry,
+        )
+        self._price_state = Gauge(
+            "decent_price_state",
+            "1 for the state that an asset's price is in.",
+            ("asset", "state"),
+            registry=self.registry,
+        )
+
     def observe(self, method: str, route: str, status: int, took_s: float) -> None:
         """Count one answered request."""
         self.requests.labels(method, route, str(status)).inc()
@@ -54,6 +69,16 @@ class Metrics:
         self._states.clear()
         for (kind, state), count in counts.items():
             self._states.labels(kind, state).set(count)
+
+    def set_prices(self, figures: Iterable[tuple[str, str, int | None]]) -> None:
+        """Show prices as (asset, state, age in seconds); an age of None is not shown."""
+        self._price_age.clear()
+        self._price_state.clear()
+        for asset, state, age_s in figures:
+            if age_s is not None:
+                self._price_age.labels(asset).set(age_s)
+            for one in PriceState:
+                self._price_state.labels(asset, one.value).set(one.value == state)
 
     def text(self) -> bytes:
         """Return the exposition text."""

@@ -22,6 +22,7 @@ from decent_cloud.adapters.reach.ssh import SshReach
 from decent_cloud.adapters.sql.engine import connect, migrate
 from decent_cloud.app import accounts
 from decent_cloud.app.platform import ensure_stamp
+from decent_cloud.app.ports.price_sources import Source
 from decent_cloud.app.ports.processors import Processor
 from decent_cloud.app.ports.reach import Reach
 from decent_cloud.app.ports.unit_of_work import Database
@@ -35,7 +36,7 @@ from decent_cloud.jobs.runner import Runner
 from decent_cloud.kernel.clock import Clock, SystemClock
 from decent_cloud.kernel.ids import AccountId, Ids, RandomIds
 from decent_cloud.kernel.status import ServerMode
-from decent_cloud.programs import logging, server_jobs, surroundings
+from decent_cloud.programs import logging, server_jobs, server_prices, surroundings
 from decent_cloud.programs.server_keys import ServerKeys, load_keys
 from decent_cloud.programs.server_process import (
     STOP_WITHIN_S,
@@ -60,6 +61,7 @@ class Ports:
     db: Database | None = None
     reach: Reach | None = None
     processors: tuple[Processor, ...] | None = None
+    price_sources: tuple[Source, ...] | None = None
     on_step: Callable[[str], None] = lambda _step: None
 
 
@@ -73,6 +75,7 @@ class Server:
         processors: tuple[Processor, ...],
         runner: Runner,
         listeners: list[Listener],
+        price_sources: tuple[Source, ...] = (),
     ) -> None:
         self.settings = settings
         self.edge = edge
@@ -80,6 +83,7 @@ class Server:
         self.db = edge.db
         self.runner = runner
         self._processors = processors
+        self._price_sources = price_sources
         self.listeners = listeners
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -119,6 +123,8 @@ class Server:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for processor in self._processors:
             await processor.close()
+        for source in self._price_sources:
+            await source.close()
         await self.db.close()
 
     @contextlib.asynccontextmanager
@@ -169,18 +175,20 @@ def build(settings: ServerSettings, ports: Ports | None = None) -> Server:
         metrics_token=settings.metrics_token,
     )
     listeners: list[Listener] = []
+    sources = _price_sources(settings, ports, listeners)
     runner = Runner(
         db,
         ports.clock,
         server_jobs.handlers(
             {processor.name: processor for processor in processors},
             _reach(settings, ports, listeners),
-        ),
-        server_jobs.crons(),
+        )
+        + server_jobs.observing(sources, 100 * settings.pool_floor_usd),
+        server_jobs.crons(observe=bool(sources)),
         owner=f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}",
         on_step=ports.on_step,
     )
-    return Server(settings, edge, processors, runner, listeners)
+    return Server(settings, edge, processors, runner, listeners, sources)
 
 
 def run(
@@ -253,13 +261,25 @@ def _processors(settings: ServerSettings, ports: Ports) -> tuple[Processor, ...]
     return (SandboxProcessor(world, settings.mode, ports.clock),)
 
 
-def _reach(settings: ServerSettings, ports: Ports, listeners: list[Listener]) -> Reach:
-    if ports.reach is not None:
-        return ports.reach
-    guard = AddressGuard(
+def _guard(settings: ServerSettings, listeners: list[Listener]) -> AddressGuard:
+    return AddressGuard(
         allowed=networks(settings.outbound_ranges, "outbound_ranges"),
         loopback=settings.mode is ServerMode.DEVELOPMENT,
         own=lambda: tuple(listeners),
     )
+
+
+def _price_sources(
+    settings: ServerSettings, ports: Ports, listeners: list[Listener]
+) -> tuple[Source, ...]:
+    if ports.price_sources is not None:
+        return ports.price_sources
+    return server_prices.sources(settings, _guard(settings, listeners), ports.clock)
+
+
+def _reach(settings: ServerSettings, ports: Ports, listeners: list[Listener]) -> Reach:
+    if ports.reach is not None:
+        return ports.reach
+    guard = _guard(settings, listeners)
     anchors = tuple(host_and_port(text, "reach_anchors") for text in settings.reach_anchors)
     return SshReach(guard, settings.reach_deadline_s, anchors)

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
 
 from decent_cloud.adapters.prices import binance, coinbase, coingecko, kraken, kucoin, okx
 from decent_cloud.adapters.reach.guard import AddressGuard
 from decent_cloud.adapters.reach.json_answers import GuardedJson
 from decent_cloud.app.ports.price_sources import JsonAnswers, Source
+from decent_cloud.cli.lazy import load
 from decent_cloud.kernel.clock import Clock
 from decent_cloud.kernel.errors import Invalid
 from decent_cloud.kernel.prices import PriceSource
 from decent_cloud.programs.server_settings import ServerSettings, price_addresses
 
-# The Internet Computer's libraries are an extra; without them the other sources work.
-if find_spec("icp_candid") is not None and find_spec("pyblst") is not None:
-    from decent_cloud.programs.server_canisters import canister_sources
-else:
-    canister_sources = None  # type: ignore[assignment]
-
+# The Internet Computer's libraries are an extra, and take a while to load: only who asks there needs them.
+_CANISTERS = "decent_cloud.programs.server_canisters:canister_sources"
 _EXCHANGES: Mapping[PriceSource, tuple[str, Callable[[JsonAnswers], Source]]] = {
     PriceSource.COINBASE: (coinbase.ORIGIN, coinbase.Coinbase),
     PriceSource.KRAKEN: (kraken.ORIGIN, kraken.Kraken),
@@ -44,14 +40,20 @@ def sources(settings: ServerSettings, guard: AddressGuard, clock: Clock) -> tupl
             headers = _headers(name, settings)
             answers = GuardedJson(addresses.get(name, origin), guard, headers=headers)
             found[name] = make(answers)
-        elif canister_sources is None:
-            raise Invalid(
-                f"{name.value} needs more libraries: pip install 'decent-cloud[icp]'",
-                field="price_sources",
-            )
         else:
-            found[name] = canister_sources(name, addresses.get(name, ""), clock)
+            found[name] = _canister_source(name, addresses.get(name, ""), clock)
     return tuple(found.values())
+
+
+def _canister_source(name: PriceSource, origin: str, clock: Clock) -> Source:
+    try:
+        make: Callable[[PriceSource, str, Clock], Source] = load(_CANISTERS)
+    except ImportError:
+        raise Invalid(
+            f"{name.value} needs more libraries: pip install 'decent-cloud[icp]'",
+            field="price_sources",
+        ) from None
+    return make(name, origin, clock)
 
 
 def _headers(name: PriceSource, settings: ServerSettings) -> tuple[tuple[str, str], ...]:

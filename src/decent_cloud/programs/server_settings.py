@@ -12,6 +12,7 @@ import msgspec
 
 from decent_cloud.kernel.codec import convert
 from decent_cloud.kernel.errors import Invalid
+from decent_cloud.kernel.prices import PriceSource
 from decent_cloud.kernel.status import ServerMode
 
 PREFIX = "DECENT_"
@@ -39,6 +40,10 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     outbound_ranges: tuple[str, ...] = ()
     reach_deadline_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 5.0
     reach_anchors: tuple[str, ...] = ()
+    price_sources: tuple[str, ...] = ()
+    price_addresses: tuple[str, ...] = ()
+    coingecko_key: str = ""
+    pool_floor_usd: Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)] = 5_000
     log_format: Annotated[str, msgspec.Meta(pattern="^(json|console)$")] = "json"
     log_level: Annotated[str, msgspec.Meta(pattern="^(debug|info|warning|error)$")] = "info"
 
@@ -100,6 +105,30 @@ def check(settings: ServerSettings) -> None:
     networks(settings.outbound_ranges, "outbound_ranges")
     for anchor in settings.reach_anchors:
         host_and_port(anchor, "reach_anchors")
+    for name in settings.price_sources:
+        price_source(name, "price_sources")
+    price_addresses(settings.price_addresses)
+
+
+def price_source(text: str, field: str) -> PriceSource:
+    """Read the name of a price source. Errors: Invalid naming the setting."""
+    try:
+        return PriceSource(text)
+    except ValueError:
+        known = ", ".join(source.value for source in PriceSource)
+        raise Invalid(f"{text}: no price source (known: {known})", field=field) from None
+
+
+def price_addresses(texts: tuple[str, ...]) -> Mapping[PriceSource, str]:
+    """Read `source=address` pairs. Errors: Invalid naming the setting."""
+    field = "price_addresses"
+    found: dict[PriceSource, str] = {}
+    for text in texts:
+        name, _, address = text.partition("=")
+        if not address.startswith(("http://", "https://")):
+            raise Invalid(f"{text}: write source=https://host", field=field)
+        found[price_source(name, field)] = address
+    return found
 
 
 def networks(

@@ -12,6 +12,7 @@ from decent_cloud.adapters.memory.accounts import MemoryAccounts, MemoryPersonal
 from decent_cloud.adapters.memory.contracts import MemoryAssignments, MemoryContracts
 from decent_cloud.adapters.memory.money import MemoryLedger, MemoryPayments
 from decent_cloud.adapters.memory.offerings import MemoryOfferings
+from decent_cloud.adapters.memory.prices import MemoryPrices
 from decent_cloud.adapters.memory.providers import MemoryProviders
 from decent_cloud.adapters.memory.resets import MemoryResets
 from decent_cloud.adapters.memory.tables import Journal
@@ -31,6 +32,7 @@ from decent_cloud.app.ports.outbox import Outbox
 from decent_cloud.app.ports.payments import Payments
 from decent_cloud.app.ports.personal import Personal
 from decent_cloud.app.ports.platform import PlatformStore
+from decent_cloud.app.ports.prices import Prices
 from decent_cloud.app.ports.providers import Providers
 from decent_cloud.app.ports.requests import Requests
 from decent_cloud.app.ports.resets import Resets
@@ -55,6 +57,7 @@ class MemoryUnit:
         self.resets: Resets = MemoryResets(journal)
         self.payments: Payments = MemoryPayments(journal)
         self.ledger: Ledger = MemoryLedger(journal)
+        self.prices: Prices = MemoryPrices(journal)
         self.jobs: Jobs = MemoryJobs(journal)
         self.outbox: Outbox = MemoryOutbox(journal)
         self.requests: Requests = MemoryRequests(journal)

@@ -47,7 +47,8 @@ class GuardedJson:
             *headers,
         ]
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl.create_default_context(),
+            # Reading the system's certificates takes longer than a request.
+            ssl_context=ssl.create_default_context() if parts.scheme == "https" else None,
             max_connections=MOST_CONNECTIONS,
             max_keepalive_connections=MOST_CONNECTIONS,
             keepalive_expiry=90.0,

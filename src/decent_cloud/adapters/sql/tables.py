@@ -28,6 +28,7 @@ from sqlalchemy.types import TypeEngine
 from decent_cloud.adapters.sql.errors import FLOOR
 from decent_cloud.adapters.sql.records import Form, forms
 from decent_cloud.app.ports.jobs import Job
+from decent_cloud.app.ports.prices import Candle, PricePoint
 from decent_cloud.app.ports.requests import StoredAnswer
 from decent_cloud.domain.catalog.offerings import Offering
 from decent_cloud.domain.catalog.plan_checks import PlanCheck
@@ -48,6 +49,10 @@ from decent_cloud.domain.identity.providers import (
 from decent_cloud.domain.ledger.transfers import Side
 from decent_cloud.domain.payments.payment import Payment
 from decent_cloud.domain.payments.refund import Refund
+from decent_cloud.domain.pricing.breaker import Standing
+from decent_cloud.domain.pricing.observation import Observation, SourceReport
+from decent_cloud.domain.pricing.operator_price import OperatorPrice
+from decent_cloud.domain.pricing.quotes import Quote
 from decent_cloud.kernel.money import Asset
 
 metadata = MetaData()
@@ -361,6 +366,48 @@ nonces = Table(
 answers = _of_record(
     "answers", StoredAnswer, "caller key", Index("ix_answers_age", "created_at_ms")
 )
+# --- prices ---
+
+price_observations = _of_record(
+    "price_observations",
+    Observation,
+    "id",
+    _check("price_observations", "positive", "price_e12 > 0"),
+    Index("ix_price_observations_received", "received_at_ms"),
+    Index("ix_price_observations_pair", "base", "quote", "observed_at_ms"),
+)
+price_sources = _of_record("price_sources", SourceReport, "source base quote")
+price_standings = _of_record("price_standings", Standing, "asset")
+price_points = _of_record(
+    "price_points",
+    PricePoint,
+    "asset at_ms",
+    _check("price_points", "positive", "price_e12 > 0"),
+    Index("ix_price_points_age", "at_ms"),
+)
+price_candles = _of_record(
+    "price_candles",
+    Candle,
+    "asset step_ms at_ms",
+    _check("price_candles", "order", "low_e12 > 0 AND low_e12 <= high_e12"),
+)
+operator_prices = _of_record(
+    "operator_prices",
+    OperatorPrice,
+    "asset number",
+    _check("operator_prices", "positive", "price_e12 > 0"),
+)
+price_quotes = _of_record(
+    "price_quotes",
+    Quote,
+    "id",
+    _check("price_quotes", "positive", "price_e12 > 0 AND amount_minor > 0 AND dollars_minor > 0"),
+    Index("ix_price_quotes_account", "account", "expires_at_ms"),
+    Index("ix_price_quotes_used", "asset", "used_at_ms"),
+)
+
+# --- the platform itself ---
+
 platform = Table(
     "platform",
     metadata,

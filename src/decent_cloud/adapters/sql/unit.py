@@ -12,6 +12,7 @@ from decent_cloud.adapters.sql.outbox import SqlOutbox
 from decent_cloud.adapters.sql.payments import SqlPayments
 from decent_cloud.adapters.sql.personal import SqlPersonal
 from decent_cloud.adapters.sql.platform import SqlPlatform
+from decent_cloud.adapters.sql.prices import SqlPrices
 from decent_cloud.adapters.sql.providers import SqlProviders
 from decent_cloud.adapters.sql.requests import SqlRequests
 from decent_cloud.adapters.sql.resets import SqlResets
@@ -26,6 +27,7 @@ from decent_cloud.app.ports.outbox import Outbox
 from decent_cloud.app.ports.payments import Payments
 from decent_cloud.app.ports.personal import Personal
 from decent_cloud.app.ports.platform import PlatformStore
+from decent_cloud.app.ports.prices import Prices
 from decent_cloud.app.ports.providers import Providers
 from decent_cloud.app.ports.requests import Requests
 from decent_cloud.app.ports.resets import Resets
@@ -45,6 +47,7 @@ class SqlUnit:
         self.resets: Resets = SqlResets(session)
         self.payments: Payments = SqlPayments(session)
         self.ledger: Ledger = SqlLedger(session)
+        self.prices: Prices = SqlPrices(session)
         self.jobs: Jobs = SqlJobs(session)
         self.outbox: Outbox = SqlOutbox(session)
         self.requests: Requests = SqlRequests(session)

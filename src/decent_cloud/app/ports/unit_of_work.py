@@ -16,6 +16,7 @@ from decent_cloud.app.ports.outbox import Outbox
 from decent_cloud.app.ports.payments import Payments
 from decent_cloud.app.ports.personal import Personal
 from decent_cloud.app.ports.platform import PlatformStore
+from decent_cloud.app.ports.prices import Prices
 from decent_cloud.app.ports.providers import Providers
 from decent_cloud.app.ports.requests import Requests
 from decent_cloud.app.ports.resets import Resets
@@ -41,6 +42,7 @@ class UnitOfWork(Protocol):
     resets: Resets
     payments: Payments
     ledger: Ledger
+    prices: Prices
     jobs: Jobs
     outbox: Outbox
     requests: Requests

@@ -15,16 +15,15 @@ PPM = 1_000_000
 MAX_E12 = 9_000_000 * E12  # what a 64-bit column holds, and far beyond any token we know
 
 _CONTEXT = Context(prec=60, rounding=ROUND_HALF_EVEN)
+_MOST_DIGITS = 20
 
 
 def from_decimal(value: Decimal) -> int:
     """Return a price as e12, rounded half to even. Errors: BadPrice for what is not above 0 and below the limit."""
-    if not value.is_finite():
+    # The size first: an exponent of millions would take a machine's memory to write out.
+    if not value.is_finite() or not -_MOST_DIGITS < value.adjusted() < _MOST_DIGITS:
         raise BadPrice
-    try:
-        found = int(value.scaleb(12, _CONTEXT).to_integral_value(ROUND_HALF_EVEN, _CONTEXT))
-    except (InvalidOperation, OverflowError):
-        raise BadPrice from None
+    found = int(value.scaleb(12, _CONTEXT).to_integral_value(ROUND_HALF_EVEN, _CONTEXT))
     if not 0 < found <= MAX_E12:
         raise BadPrice
     return found

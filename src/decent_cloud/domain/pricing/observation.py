@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from decent_cloud.domain.pricing.numbers import apart_ppm, median
+from decent_cloud.domain.pricing.numbers import PPM, median
 from decent_cloud.kernel.clock import SECOND_MS
 from decent_cloud.kernel.prices import Coin, PriceSource
 
@@ -75,4 +75,4 @@ class SourceReport:
 def two_ways(buying_e12: int, selling_e12: int) -> tuple[int, int]:
     """Return middle and distance (ppm of the middle) of what a pool asks and what it gives."""
     middle = median((buying_e12, selling_e12))
-    return middle, apart_ppm(buying_e12, selling_e12) if middle else 0
+    return middle, -(-abs(buying_e12 - selling_e12) * PPM // middle) if middle else 0

@@ -140,13 +140,20 @@ def _pegged(seen: Seen, coin: Coin, real: Outcome, icp: Standing) -> Outcome:
     if pool.depth_usd_minor < seen.pool_floor_usd_minor:
         return _bad(RoundEvent.TOO_FEW, f"the pool of {coin.value} is too small to compare with")
     if icp.state is not PriceState.OK or icp.accepted is None:
-        return _bad(RoundEvent.TOO_FEW, f"ICP, which the pool quotes in, is {icp.state.value}")
+        return _without_icp(icp)
     own_e12 = times(pool.price_e12, icp.accepted.price_e12)
     off_ppm = apart_ppm(own_e12, real.found.price_e12)
     if off_ppm > MAX_OFF_PEG_PPM:
         return _bad(RoundEvent.OFF_PEG, f"its pool says {_percent(off_ppm)} off what it stands for")
     used = (*real.found.observations, pool.id)
     return good(Accepted(real.found.price_e12, seen.now_ms, real.found.spread_ppm, used))
+
+
+def _without_icp(icp: Standing) -> Outcome:
+    """Hold what is quoted in ICP while ICP's own price is held, and stop it when that stops."""
+    held = icp.state is PriceState.DEGRADED
+    event = RoundEvent.WIDE if held else RoundEvent.TOO_FEW
+    return _bad(event, f"ICP, which the pool quotes in, is {icp.state.value}")
 
 
 def _thin(seen: Seen, icp: Standing) -> Outcome:
@@ -162,7 +169,7 @@ def _thin(seen: Seen, icp: Standing) -> Outcome:
             f" (both ways within {_percent(MAX_TWO_WAYS_PPM)}, pool above the floor)",
         )
     if icp.state is not PriceState.OK or icp.accepted is None:
-        return _bad(RoundEvent.TOO_FEW, f"ICP, which the pool quotes in, is {icp.state.value}")
+        return _without_icp(icp)
     price_e12 = times(median([one.price_e12 for one in counted]), icp.accepted.price_e12)
     used = (*(one.id for one in counted), *icp.accepted.observations)
     prices = [one.price_e12 for one in counted]

@@ -15,6 +15,7 @@ from decent_cloud.http.v1 import (
     pairing,
     plan_checks,
     platform,
+    prices,
     providers,
     resets,
 )
@@ -31,5 +32,6 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     *contracts.ROUTES,
     *assignments.ROUTES,
     *resets.ROUTES,
+    *prices.ROUTES,
     *events.ROUTES,
 )

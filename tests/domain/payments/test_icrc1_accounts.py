@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decent_cloud.domain.payments.icrc1_accounts import (
@@ -38,12 +38,14 @@ def test_the_standards_examples_are_read_and_written() -> None:
         assert str(Icrc1Account(owner, subaccount)) == text
 
 
+@settings(max_examples=40)
 @given(owner=st.binary(max_size=29), subaccount=st.binary(min_size=32, max_size=32))
 def test_every_account_is_read_back(owner: bytes, subaccount: bytes) -> None:
     account = Icrc1Account(owner, subaccount)
     assert parse_account(account_text(account)) == account
 
 
+@settings(max_examples=60)
 @given(st.sampled_from([OWNER, FULL, ONE]), st.integers(0, 130), st.characters(codec="ascii"))
 def test_a_changed_letter_is_refused_or_is_another_spelling_of_nothing(
     text: str, at: int, letter: str

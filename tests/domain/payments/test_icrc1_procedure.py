@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decent_cloud.domain.payments.icrc1_accounts import Icrc1Account
@@ -311,6 +311,7 @@ HISTORIES = st.builds(
 )
 
 
+@settings(max_examples=50)
 @given(HISTORIES, st.integers(0, 2 * HORIZON_MS))
 def test_a_step_is_never_a_guess(history: Sending, later: int) -> None:
     now_ms = T0 + later

@@ -169,6 +169,7 @@ def icrc_blocks(ledger: Ledger, asked: Any, start: int, end: int) -> list[Any]:
 
 def icrc_block(ledger: Ledger, block: Moved) -> Any:
     kind = "mint" if block.payer is None else "burn" if block.payee is None else "xfer"
+    kind = "approve" if block.approval else kind
     tx: list[Any] = [("op", {"Text": kind}), ("amt", {"Nat": block.amount})]
     tx += [("from", _account(block.payer))] if block.payer else []
     tx += [("to", _account(block.payee))] if block.payee else []
@@ -185,8 +186,10 @@ def icp_block(ledger: Ledger, block: Moved) -> Any:
     amount = {"e8s": block.amount}
     payer = block.payer.identifier() if block.payer else b""
     payee = block.payee.identifier() if block.payee else b""
-    if not block.payer:
-        operation: Any = {"Mint": {"to": payee, "amount": amount}}
+    if block.approval:
+        operation: Any = {"Approve": _approval(payer, amount)}
+    elif not block.payer:
+        operation = {"Mint": {"to": payee, "amount": amount}}
     elif not block.payee:
         operation = {"Burn": {"from": payer, "spender": [], "amount": amount}}
     else:
@@ -222,6 +225,18 @@ def dct_transaction(block: Moved) -> Any:
     fee = [] if block.fee is None else [block.fee]
     moved = {"from": payer, "to": payee, "fee": fee, "spender": [], **rest}
     return found | {"kind": "transfer", "transfer": [moved]}
+
+
+def _approval(owner: bytes, amount: Any) -> Any:
+    return {
+        "from": owner,
+        "spender": owner,
+        "allowance_e8s": amount["e8s"],
+        "allowance": amount,
+        "fee": amount,
+        "expires_at": [],
+        "expected_allowance": [],
+    }
 
 
 def _account(account: Icrc1Account) -> Any:

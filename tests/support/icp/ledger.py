@@ -36,6 +36,7 @@ class Moved:
     fee: int | None = None
     memo: bytes | None = None
     created_ns: int | None = None
+    approval: bool = False
 
 
 @dataclass
@@ -63,6 +64,11 @@ class Ledger:
     def mint(self, payee: Icrc1Account, amount: int, at_ns: int) -> None:
         self.holdings[payee] = self.holdings.get(payee, 0) + amount
         self.blocks.append(Moved(at_ns, None, payee, amount))
+
+    def approve(self, owner: Icrc1Account, at_ns: int) -> None:
+        """Let someone allow a spender something: a block that moves nothing; the DCT log does not show it."""
+        if self.kind is not LedgerKind.DCT:
+            self.blocks.append(Moved(at_ns, owner, owner, 77, approval=True))
 
     def upgrade(self) -> None:
         """Install a new version: what the DCT ledger remembers is on its heap."""

@@ -35,7 +35,7 @@ ORIGIN = "http://replica"
 
 def archive_id(number: int) -> bytes:
     """Return the canister id of an archive."""
-    return number.to_bytes(8, "big") + b"\x01\x01"
+    return (0xA000 + number).to_bytes(8, "big") + b"\x01\x01"
 
 
 @dataclass
@@ -75,6 +75,7 @@ class Network:
         self.replica.run_due()
         for _ in range(times):
             self.ledger.mint(Icrc1Account(b"stranger"), 1, self.clock.now_ns)
+        self.ledger.approve(Icrc1Account(b"stranger"), self.clock.now_ns)
 
     def paid(self, terms: TransferTerms) -> int:
         """Count how often the ledger moved these terms: no more than once, ever."""

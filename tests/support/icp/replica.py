@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -93,9 +94,14 @@ class Replica:
     latency_ms: int = 100
     requests: dict[bytes, Request] = field(default_factory=dict)
     seen: list[tuple[str, bytes]] = field(default_factory=list)
+    _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
     def answer(self, asked: Asked) -> Reply:
         """Answer one HTTP request."""
+        with self._one_at_a_time:
+            return self._answer(asked)
+
+    def _answer(self, asked: Asked) -> Reply:
         self.clock.forward_ms(self.latency_ms)
         self.run_due()
         route = _ROUTE.fullmatch(asked.target)

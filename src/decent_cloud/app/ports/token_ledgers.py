@@ -36,6 +36,14 @@ class TokenRail(Protocol):
         """Return what the ledger takes for a transfer now."""
         ...
 
+    def decimals(self) -> int:
+        """Return how many decimal places the ledger says one token has: it must be ours."""
+        ...
+
+    def minting_account(self) -> Icrc1Account | None:
+        """Return the account whose tokens do not exist: never a payee."""
+        ...
+
     def balance_minor(self) -> int:
         """Return what our wallet holds."""
         ...

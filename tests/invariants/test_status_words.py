@@ -46,6 +46,7 @@ TEXT = {
     ("EndContract", "reason"): "what a person wrote",
     ("AsideReport", "reason"): "what the agent saw, for people",
     ("AsideView", "reason"): "what the agent saw, for people",
+    ("PriceView", "reason"): "why there is no price, for people",
     ("PlatformView", "mode"): "ServerMode",
     ("Problem", "status"): "a number of HTTP's",
     ("AgentEvent", "kind"): "a hint, of which readers know nothing but that it came",

@@ -18,7 +18,8 @@ from decent_cloud.domain.pricing.rounds import TOKENS, WINDOW_MS, Seen
 from decent_cloud.kernel.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from decent_cloud.kernel.errors import NotFound
 from decent_cloud.kernel.money import Asset
-from decent_cloud.kernel.prices import ChartRange, Coin, PriceState
+from decent_cloud.kernel.prices import ChartRange, Coin
+from decent_cloud.kernel.status import PriceState
 
 NEWEST_WITHIN_MS = 2 * HOUR_MS  # what is older is stale whatever its source
 OBSERVATIONS_KEPT_MS = 14 * DAY_MS

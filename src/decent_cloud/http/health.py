@@ -17,8 +17,7 @@ from decent_cloud.kernel.clock import SECOND_MS
 from decent_cloud.kernel.codec import Answer
 from decent_cloud.kernel.errors import Forbidden, TryLater
 from decent_cloud.kernel.money import Asset
-from decent_cloud.kernel.prices import PriceState
-from decent_cloud.kernel.status import ContractState, JobState
+from decent_cloud.kernel.status import ContractState, JobState, PriceState
 
 _log = structlog.get_logger(__name__)
 

@@ -21,7 +21,7 @@ from decent_cloud.kernel.codec import from_json, to_json
 from decent_cloud.kernel.errors import DecentError
 from decent_cloud.kernel.ids import JobId
 from decent_cloud.kernel.money import Asset
-from decent_cloud.kernel.prices import PriceState
+from decent_cloud.kernel.status import PriceState
 
 OBSERVE_KIND = "prices.observe"
 EVERY_MS = MINUTE_MS

@@ -1,4 +1,4 @@
-"""The words of prices that tables, wires and pages share: coins, where a price comes from, whether it can be used."""
+"""The words of prices that tables, wires and pages share: coins, where a price comes from, how far charts go."""
 
 from __future__ import annotations
 
@@ -31,14 +31,6 @@ class PriceSource(StrEnum):
     COINGECKO = "coingecko"  # an aggregate of the others
     ICPSWAP = "icpswap"  # pools on the Internet Computer
     CMC = "cmc"  # the Internet Computer's own rate, a sanity band
-
-
-class PriceState(StrEnum):
-    """Whether an asset's price can be used."""
-
-    OK = "ok"
-    DEGRADED = "degraded"  # the last good one may be shown, nothing new is quoted
-    HALTED = "halted"  # there is none
 
 
 class PriceOrigin(StrEnum):

@@ -126,6 +126,14 @@ class ResetFailure(StrEnum):
     CONTRACT_ENDED = "contract_ended"
 
 
+class PriceState(StrEnum):
+    """Whether an asset's price can be used."""
+
+    OK = "ok"
+    DEGRADED = "degraded"  # the last good one may be shown, nothing new is quoted
+    HALTED = "halted"  # there is none
+
+
 class JobState(StrEnum):
     """Where a background job stands."""
 

@@ -23,7 +23,7 @@ from decent_cloud.domain.pricing.numbers import E12
 from decent_cloud.kernel.clock import MINUTE_MS
 from decent_cloud.kernel.lifecycle import IllegalTransition
 from decent_cloud.kernel.money import Asset
-from decent_cloud.kernel.prices import PriceState
+from decent_cloud.kernel.status import PriceState
 from tests.domain.pricing.looks import NOW_MS
 
 OK, DEGRADED, HALTED = PriceState.OK, PriceState.DEGRADED, PriceState.HALTED

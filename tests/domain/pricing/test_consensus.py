@@ -12,7 +12,8 @@ from decent_cloud.domain.pricing.observation import STALE_AFTER_MS, two_ways
 from decent_cloud.domain.pricing.rounds import judge
 from decent_cloud.kernel.clock import MINUTE_MS
 from decent_cloud.kernel.money import Asset
-from decent_cloud.kernel.prices import Coin, PriceSource, PriceState
+from decent_cloud.kernel.prices import Coin, PriceSource
+from decent_cloud.kernel.status import PriceState
 from tests.domain.pricing.looks import NOW_MS, TRUTH, lying, market, rounds, said, seen
 
 EXCHANGES = (

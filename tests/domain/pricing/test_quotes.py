@@ -27,7 +27,8 @@ from decent_cloud.domain.pricing.rounds import TOKENS
 from decent_cloud.kernel.errors import Invalid
 from decent_cloud.kernel.ids import AccountId, Kid
 from decent_cloud.kernel.money import MAX_AMOUNT_MINOR, Asset
-from decent_cloud.kernel.prices import PriceOrigin, PriceState
+from decent_cloud.kernel.prices import PriceOrigin
+from decent_cloud.kernel.status import PriceState
 from tests.domain.pricing.looks import NOW_MS
 
 OK, DEGRADED, HALTED = PriceState.OK, PriceState.DEGRADED, PriceState.HALTED

@@ -20,7 +20,8 @@ from decent_cloud.domain.pricing.rounds import (
 )
 from decent_cloud.kernel.clock import HOUR_MS, MINUTE_MS
 from decent_cloud.kernel.money import Asset
-from decent_cloud.kernel.prices import Coin, PriceSource, PriceState
+from decent_cloud.kernel.prices import Coin, PriceSource
+from decent_cloud.kernel.status import PriceState
 from tests.domain.pricing.looks import (
     DIRECT,
     FLOOR_MINOR,

@@ -12,7 +12,7 @@ from decent_cloud.domain.pricing.operator_price import OperatorPrice
 from decent_cloud.domain.pricing.quotes import Quote
 from decent_cloud.kernel.ids import AccountId
 from decent_cloud.kernel.money import Asset
-from decent_cloud.kernel.prices import PriceState
+from decent_cloud.kernel.status import PriceState
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from decent_cloud.domain.pricing.numbers import apart_ppm
 from decent_cloud.kernel.clock import MINUTE_MS
 from decent_cloud.kernel.lifecycle import Keeper, Lifecycle
 from decent_cloud.kernel.money import Asset
-from decent_cloud.kernel.prices import PriceState
+from decent_cloud.kernel.status import PriceState
 
 MAX_JUMP_PPM = 150_000
 MAX_AGE_MS = 15 * MINUTE_MS

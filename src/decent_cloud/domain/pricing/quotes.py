@@ -13,7 +13,8 @@ from decent_cloud.kernel.clock import MINUTE_MS
 from decent_cloud.kernel.errors import Invalid
 from decent_cloud.kernel.ids import AccountId
 from decent_cloud.kernel.money import MAX_AMOUNT_MINOR, Asset
-from decent_cloud.kernel.prices import PriceOrigin, PriceState
+from decent_cloud.kernel.prices import PriceOrigin
+from decent_cloud.kernel.status import PriceState
 
 VALID_MS = 10 * MINUTE_MS
 QUOTABLE_MS = 3 * MINUTE_MS  # a price that no round renewed for so long is not quoted any more

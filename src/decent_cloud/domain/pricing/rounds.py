@@ -19,7 +19,8 @@ from decent_cloud.domain.pricing.numbers import E12, PPM, apart_ppm, median, tex
 from decent_cloud.domain.pricing.observation import Observation, Pair
 from decent_cloud.kernel.clock import HOUR_MS
 from decent_cloud.kernel.money import Asset
-from decent_cloud.kernel.prices import Coin, PriceSource, PriceState
+from decent_cloud.kernel.prices import Coin, PriceSource
+from decent_cloud.kernel.status import PriceState
 
 TOKENS = (Asset.ICP, Asset.CKBTC, Asset.CKUSDC, Asset.CKUSDT, Asset.DCT)
 

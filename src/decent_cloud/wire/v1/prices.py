@@ -6,7 +6,8 @@ import msgspec
 
 from decent_cloud.kernel.codec import Answer, Request
 from decent_cloud.kernel.money import Asset
-from decent_cloud.kernel.prices import ChartRange, Coin, PriceOrigin, PriceSource, PriceState
+from decent_cloud.kernel.prices import ChartRange, Coin, PriceOrigin, PriceSource
+from decent_cloud.kernel.status import PriceState
 from decent_cloud.wire.v1.money import Amount, Timestamp
 from decent_cloud.wire.v1.statements import StatementWire
 

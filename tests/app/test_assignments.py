@@ -28,6 +28,7 @@ from decent_cloud.wire.v1.assignments import (
     QuarantinedReport,
     TakeLease,
     TerminatedReport,
+    TrafficReport,
 )
 from tests.support.usecases import SCOPE, Agent, Member, Shop, Usecases, failed
 
@@ -315,6 +316,19 @@ def test_an_instance_that_is_gone_ends_the_contract_pro_rata(
     assert answer.contract.end_reason == "instance gone"
     assert answer.assignment.state is AssignmentState.ENDED
     assert [refund.amount_minor for refund in use.refunds(active)] == [60]
+
+
+def test_traffic_counts_only_from_the_backend_of_the_machine_on_record(
+    use: Usecases, shop: Shop, tenant: Member
+) -> None:
+    stranger = use.agent(shop.owner, shop.pool.id, scope="engine-2")
+    active = use.active(shop, tenant, use.offering(shop))
+    for agent, sent in ((shop.agent, 5), (stranger, 70), (shop.agent, 7)):
+        told = TrafficReport(received_bytes=1, sent_bytes=sent, since_ms=3)
+        use.health(agent, active, Observed.RUNNING, told)
+    found = use.read(lambda uow: contracts.traffic(uow, tenant.caller, active.id))
+    assert found is not None
+    assert (found.received_bytes, found.sent_bytes, found.first_ms) == (1, 7, 3)
 
 
 def test_a_foreign_backend_that_finds_nothing_ends_nothing(

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from decent_cloud.domain.contracts.contract import Contract, SealedCredential
+from decent_cloud.domain.contracts.traffic import Traffic
 from decent_cloud.kernel.errors import AlreadyExists, Conflict, StaleVersion
 from decent_cloud.kernel.ids import ContractId, Digest, PoolId
 from decent_cloud.kernel.paging import PageRequest
@@ -36,6 +37,14 @@ def test_a_contract_comes_back_whole(held: Held) -> None:
     add(held, row)
     assert held.read(lambda uow: uow.contracts.get(C1)) == row
     assert held.write(lambda uow: uow.contracts.get(C1)) == row
+
+
+def test_traffic_is_kept_in_the_place_of_what_was_there(held: Held) -> None:
+    assert held.read(lambda uow: uow.contracts.traffic(C1)) is None
+    row = Traffic(C1, 1, 2**52, 3, 4, 5, 6, 7)
+    for kept in (row, replace(row, run_sent_bytes=8, at_ms=9)):
+        held.write(lambda uow, kept=kept: uow.contracts.put_traffic(kept))  # type: ignore[misc]
+        assert held.read(lambda uow: uow.contracts.traffic(C1)) == kept
 
 
 def test_a_save_appends_to_the_history(held: Held) -> None:

@@ -69,6 +69,7 @@ from decent_cloud.wire.v1.assignments import (
     RenewLease,
     StartCreate,
     TakeLease,
+    TrafficReport,
 )
 from decent_cloud.wire.v1.contracts import EndContract, ExtendContract, PayWith, PlaceOrder
 from decent_cloud.wire.v1.offerings import OfferingDraft, PublishOffering
@@ -441,8 +442,16 @@ class Usecases:
             lambda uow: reports.report(uow, agent.caller, contract.id, command, self.now_ms)
         )
 
-    def health(self, agent: Agent, contract: Contract, observed: Observed) -> reports.Reported:
-        command = HealthReport(observed=observed, scope=agent.scope, observed_at_ms=self.now_ms)
+    def health(
+        self,
+        agent: Agent,
+        contract: Contract,
+        observed: Observed,
+        traffic: TrafficReport | None = None,
+    ) -> reports.Reported:
+        command = HealthReport(
+            observed=observed, scope=agent.scope, observed_at_ms=self.now_ms, traffic=traffic
+        )
         return self.write(
             lambda uow: reports.report_health(uow, agent.caller, contract.id, command, self.now_ms)
         )

@@ -14,6 +14,7 @@ from decent_cloud.agent.records import Alarm, Instance
 from decent_cloud.agent.situation import Sight
 from decent_cloud.drivers.contract import (
     Broken,
+    CanMeter,
     CanResetPassword,
     CanStop,
     CanTryPassword,
@@ -24,6 +25,7 @@ from decent_cloud.drivers.contract import (
     Observation,
     Rejected,
     Secret,
+    Traffic,
 )
 from decent_cloud.kernel import codec
 from decent_cloud.kernel.clock import Clock
@@ -50,6 +52,7 @@ class Backend:
         self.driver = driver
         self.description = driver.describe()
         self.can_stop = isinstance(driver, CanStop)
+        self.can_meter = isinstance(driver, CanMeter)
         self.scope = ""
         self.changed = False  # since the journal was begun: older machines are elsewhere
         self._journal = journal
@@ -194,6 +197,13 @@ class Backend:
         if not isinstance(driver, CanTryPassword):
             raise Rejected(f"the driver {self.description.name} cannot try passwords")
         return self.guarded(lambda: driver.try_password(handle, contract, user, password))
+
+    def meter(self, handle: Handle, contract: ContractId) -> Traffic:
+        """Read a machine's traffic. Rejected where the driver cannot."""
+        driver = self.driver
+        if not isinstance(driver, CanMeter):
+            raise Rejected(f"the driver {self.description.name} cannot meter machines")
+        return self.guarded(lambda: driver.meter(handle, contract))
 
     def note(self, seen: Observation) -> None:
         """Remember what a read said."""

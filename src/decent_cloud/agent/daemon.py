@@ -21,6 +21,7 @@ from decent_cloud.agent.heartbeat import Heart
 from decent_cloud.agent.journal import PLATFORM_ID, PROVIDER, Journal
 from decent_cloud.agent.lease import LeaseKeeper
 from decent_cloud.agent.loop import Loop, Waker
+from decent_cloud.agent.metering import Meter
 from decent_cloud.agent.offered import OfferedWatch
 from decent_cloud.agent.orders import Orders
 from decent_cloud.agent.report import Reporter
@@ -96,6 +97,7 @@ class Agent:
             api, parts.journal, self.backend, AccountId(provider), version("decent-cloud")
         )
         self.work = self._work(api, AccountId(provider))
+        self.meter = Meter(self.work)
         self.actor = Actor(self.work)
         self.loop = Loop(self.work, self.actor, self.waker)
         self.keeper.on_lost = lambda contract: self.waker.ready([contract])
@@ -131,6 +133,7 @@ class Agent:
             ("hints", self.hints.run),
             ("leases", self.keeper.run),
             ("heart", lambda: self.heart.run(every_s)),
+            ("meter", lambda: self.meter.run(self.settings.meter_s)),
             ("offered", self.offered.run),
         ):
             thread = threading.Thread(target=target, name=name, daemon=True)
@@ -152,6 +155,7 @@ class Agent:
         self.hints.stop()
         self.fetcher.stop()
         self.heart.stop()
+        self.meter.stop()
         self.offered.stop()
         self.keeper.stop()
         for thread in self._threads:

@@ -27,6 +27,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     concurrency: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
     poll_s: Seconds = 30
     heartbeat_s: Seconds = 60
+    meter_s: Seconds = 300
     lease_renew_s: Seconds = 20
     drain_s: Seconds = 60
     quarantine_grace_s: Annotated[int, msgspec.Meta(ge=0, le=2_592_000)] = 3_600

@@ -7,6 +7,7 @@ from decent_cloud.app.caller import Caller, require_reader, require_writer
 from decent_cloud.app.ports.unit_of_work import UnitOfWork
 from decent_cloud.domain.contracts.contract import Contract, HistoryRow, SealedCredential
 from decent_cloud.domain.contracts.lifecycle import ContractEvent, event_at_deadline
+from decent_cloud.domain.contracts.traffic import Traffic
 from decent_cloud.kernel.errors import Forbidden, Internal, NotFound
 from decent_cloud.kernel.ids import ContractId
 from decent_cloud.kernel.paging import Page, PageRequest
@@ -52,6 +53,14 @@ def history(uow: UnitOfWork, caller: Caller, contract_id: ContractId) -> tuple[H
     Errors: NotFound.
     """
     return uow.contracts.history(read_contract(uow, caller, contract_id).id)
+
+
+def traffic(uow: UnitOfWork, caller: Caller, contract_id: ContractId) -> Traffic | None:
+    """Show both sides what a contract's machine received and sent; None if nobody ever told.
+
+    Errors: NotFound.
+    """
+    return uow.contracts.traffic(read_contract(uow, caller, contract_id).id)
 
 
 def read_credential(

@@ -21,6 +21,7 @@ from decent_cloud.domain.contracts.assignment import (
 )
 from decent_cloud.domain.contracts.contract import Contract
 from decent_cloud.domain.contracts.lifecycle import ContractEvent
+from decent_cloud.domain.contracts.traffic import Reading, count
 from decent_cloud.kernel.errors import Internal
 from decent_cloud.kernel.ids import ContractId
 from decent_cloud.kernel.status import AssignmentState, Desired, Observed, Permission
@@ -75,6 +76,7 @@ def report_health(
     Errors: AgentNotAllowed, NotFound.
     """
     found = assigned(uow, caller, contract_id, Permission.HEALTH_CHECK, now_ms)
+    _count(uow, found, command, now_ms)
     after = instance.observe(found, command.observed, command.scope, command.observed_at_ms, now_ms)
     if after != found:
         uow.assignments.save(after)
@@ -82,6 +84,17 @@ def report_health(
         if after.observed is Observed.ABSENT and after.state is AssignmentState.BOUND:
             _gone(uow, caller, stored, command.detail, now_ms)
     return _reported(uow, contract_id)
+
+
+def _count(uow: UnitOfWork, found: Assignment, command: HealthReport, now_ms: int) -> None:
+    """Keep what the machine on record received and sent; another backend's counters are another machine's."""
+    told = command.traffic
+    bound = found.state is AssignmentState.BOUND and instance.trusted(found, command.scope)
+    if told is None or not bound:
+        return
+    reading = Reading(told.received_bytes, told.sent_bytes, told.since_ms)
+    before = uow.contracts.traffic(found.contract)
+    uow.contracts.put_traffic(count(before, found.contract, reading, now_ms))
 
 
 def _provisioned(

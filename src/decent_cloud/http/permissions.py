@@ -121,6 +121,7 @@ _API: Mapping[str, Rule] = {
     "GET /contracts": _DEVICE,
     "GET /contracts/{contract}": _DEVICE,
     "GET /contracts/{contract}/history": _DEVICE,
+    "GET /contracts/{contract}/traffic": _DEVICE,
     "GET /contracts/{contract}/credential": _DEVICE,
     "GET /contracts/{contract}/events": _DEVICE,
     "POST /contracts/{contract}/accept": _WRITER,

@@ -9,6 +9,7 @@ from dataclasses import replace
 from decent_cloud.adapters.memory.tables import Journal, Table, newest_first
 from decent_cloud.domain.contracts.assignment import Assignment
 from decent_cloud.domain.contracts.contract import Contract, HistoryRow, SealedCredential, Term
+from decent_cloud.domain.contracts.traffic import Traffic
 from decent_cloud.kernel.errors import AlreadyExists, Conflict
 from decent_cloud.kernel.ids import AccountId, ContractId, Digest, PoolId
 from decent_cloud.kernel.paging import Page, PageRequest
@@ -25,6 +26,7 @@ class MemoryContracts:
         self._history: Table[HistoryRow] = Table(journal)
         self._terms: Table[Term] = Table(journal)
         self._credentials: Table[SealedCredential] = Table(journal)
+        self._traffic: Table[Traffic] = Table(journal)
 
     def get(self, contract: ContractId) -> Contract | None:
         return self._contracts.get(contract)
@@ -126,6 +128,12 @@ class MemoryContracts:
         wanted = set(contracts)
         found = sorted((row.n, row.contract) for row in self._credentials if row.contract in wanted)
         return {contract: n for n, contract in found}
+
+    def traffic(self, contract: ContractId) -> Traffic | None:
+        return self._traffic.get(contract)
+
+    def put_traffic(self, traffic: Traffic) -> None:
+        self._traffic.put(traffic, traffic.contract)
 
     def add_credential(self, credential: SealedCredential) -> None:
         stored = self._credentials.get(credential.contract, credential.n)

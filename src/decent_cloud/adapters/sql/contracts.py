@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from decent_cloud.adapters.sql.records import Rows, same_or_conflict
 from decent_cloud.adapters.sql.session import Session, among
 from decent_cloud.domain.contracts.contract import Contract, HistoryRow, SealedCredential, Term
+from decent_cloud.domain.contracts.traffic import Traffic
 from decent_cloud.kernel.ids import AccountId, ContractId, Digest, PoolId
 from decent_cloud.kernel.paging import Page, PageRequest
 from decent_cloud.kernel.status import ContractState
@@ -14,6 +15,7 @@ from decent_cloud.kernel.status import ContractState
 _CONTRACTS = Rows(Contract, "contracts", ("id",))
 _HISTORY = Rows(HistoryRow, "contract_history", ("contract", "version"))
 _TERMS = Rows(Term, "terms", ("id",))
+_TRAFFIC = Rows(Traffic, "traffic", ("contract",))
 _CREDENTIALS = Rows(SealedCredential, "credentials", ("contract", "n"))
 
 # The contract's own digest, or that of one of its extensions; as a value, so that each engine uses its indexes.
@@ -130,6 +132,12 @@ class SqlContracts:
         sql = f"SELECT contract, max(n) FROM credentials WHERE {listed} GROUP BY contract"
         rows = self._session.rows(sql, params)
         return {ContractId(row[0]): int(row[1]) for row in rows}
+
+    def traffic(self, contract: ContractId) -> Traffic | None:
+        return _TRAFFIC.get(self._session, contract=contract)
+
+    def put_traffic(self, traffic: Traffic) -> None:
+        _TRAFFIC.put(self._session, traffic)
 
     def add_credential(self, credential: SealedCredential) -> None:
         if _CREDENTIALS.add_unless_there(self._session, credential):

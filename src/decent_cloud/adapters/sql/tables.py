@@ -35,6 +35,7 @@ from decent_cloud.domain.catalog.plan_checks import PlanCheck
 from decent_cloud.domain.contracts.assignment import Assignment
 from decent_cloud.domain.contracts.contract import Contract, HistoryRow, SealedCredential, Term
 from decent_cloud.domain.contracts.reset import Reset
+from decent_cloud.domain.contracts.traffic import Traffic
 from decent_cloud.domain.identity.accounts import Account, Device, Link, OldSeed, SeedBox
 from decent_cloud.domain.identity.providers import (
     AgentHoldings,
@@ -188,6 +189,7 @@ credentials = _of_record(
     "contract n",
     _child_of("credentials", "contract", "contracts"),
 )
+traffic = _of_record("traffic", Traffic, "contract")
 assignments = _of_record(
     "assignments",
     Assignment,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from decent_cloud.domain.contracts.contract import Contract, HistoryRow, SealedCredential, Term
+from decent_cloud.domain.contracts.traffic import Traffic
 from decent_cloud.kernel.ids import AccountId, ContractId, Digest, PoolId
 from decent_cloud.kernel.paging import Page, PageRequest
 from decent_cloud.kernel.status import ContractState
@@ -102,6 +103,14 @@ class Contracts(Protocol):
 
     def credential_numbers(self, contracts: tuple[ContractId, ...]) -> Mapping[ContractId, int]:
         """Return the number of the newest credential of each of these contracts that has one."""
+        ...
+
+    def traffic(self, contract: ContractId) -> Traffic | None:
+        """Return what its machine received and sent; None if nobody ever told."""
+        ...
+
+    def put_traffic(self, traffic: Traffic) -> None:
+        """Store it in the place of what was there."""
         ...
 
     def add_credential(self, credential: SealedCredential) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from decent_cloud.app.ports.outbox import Event
 from decent_cloud.app.views import ContractDetails
 from decent_cloud.domain.contracts.contract import Contract, HistoryRow, SealedCredential, Term
+from decent_cloud.domain.contracts.traffic import Traffic
 from decent_cloud.domain.identity.providers import Delegation
 from decent_cloud.domain.payments.payment import Payment
 from decent_cloud.domain.payments.refund import Refund
 from decent_cloud.kernel.clock import rfc3339
 from decent_cloud.kernel.codec import from_json
+from decent_cloud.kernel.ids import ContractId
 from decent_cloud.kernel.money import Asset
 from decent_cloud.kernel.status import ContractState
 from decent_cloud.wire.v1.assignments import CredentialWire
@@ -21,6 +23,7 @@ from decent_cloud.wire.v1.contracts import (
     PaymentView,
     RefundView,
     TermView,
+    TrafficView,
 )
 from decent_cloud.wire.v1.money import Amount
 from decent_cloud.wire.v1.statements import StatementWire
@@ -147,3 +150,14 @@ def _amount(amount_minor: int, asset: Asset) -> Amount:
 
 def _instant(at_ms: int) -> str | None:
     return rfc3339(at_ms) if at_ms else None
+
+
+def traffic_view(contract: ContractId, found: Traffic | None) -> TrafficView:
+    """Render what a machine received and sent."""
+    return TrafficView(
+        contract=contract,
+        received_bytes=found.received_bytes if found else 0,
+        sent_bytes=found.sent_bytes if found else 0,
+        since=rfc3339(found.first_ms) if found else None,
+        at=rfc3339(found.at_ms) if found else None,
+    )

@@ -14,7 +14,12 @@ from decent_cloud.app.ports.unit_of_work import UnitOfWork
 from decent_cloud.app.views import contract_details
 from decent_cloud.domain.contracts.contract import Contract
 from decent_cloud.http.call import Call
-from decent_cloud.http.v1.contract_views import contract_view, credential_view, history_entry
+from decent_cloud.http.v1.contract_views import (
+    contract_view,
+    credential_view,
+    history_entry,
+    traffic_view,
+)
 from decent_cloud.http.v1.pages import Cursor, Limit, page_request
 from decent_cloud.kernel.errors import Invalid, NotFound
 from decent_cloud.kernel.ids import ContractId, Kid
@@ -28,6 +33,7 @@ from decent_cloud.wire.v1.contracts import (
     ExtendContract,
     HistoryView,
     PlaceOrder,
+    TrafficView,
 )
 
 Role = Literal["tenant", "provider"]
@@ -98,6 +104,13 @@ async def read_history(call: NamedDependency[Call], contract: FromPath[str]) -> 
     """Return every step, oldest first: who, what, why."""
     rows = await call.read(lambda uow: contracts.history(uow, call.caller, ContractId(contract)))
     return HistoryView(items=tuple(history_entry(row) for row in rows))
+
+
+@get("/contracts/{contract:str}/traffic", summary="A machine's traffic")
+async def read_traffic(call: NamedDependency[Call], contract: FromPath[str]) -> TrafficView:
+    """Return what the machine received and sent, where its provider's backend can count it."""
+    found = await call.read(lambda uow: contracts.traffic(uow, call.caller, ContractId(contract)))
+    return traffic_view(ContractId(contract), found)
 
 
 @get("/contracts/{contract:str}/credential", summary="The sealed credential")
@@ -198,6 +211,7 @@ ROUTES = (
     list_contracts,
     read_contract,
     read_history,
+    read_traffic,
     read_credential,
     accept,
     reject,

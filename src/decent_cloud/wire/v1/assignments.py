@@ -105,6 +105,14 @@ class ReportAnswer(Answer, frozen=True):
     desired: Desired
 
 
+class TrafficReport(Request, frozen=True):
+    """What the backend counted of a machine since `since_ms`, in bytes."""
+
+    received_bytes: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+    sent_bytes: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+    since_ms: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+
+
 class HealthReport(Request, frozen=True):
     """What the agent's last read of its backend said."""
 
@@ -112,3 +120,4 @@ class HealthReport(Request, frozen=True):
     scope: ShortText
     observed_at_ms: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
     detail: ShortText = ""
+    traffic: TrafficReport | None = None  # where the driver can meter

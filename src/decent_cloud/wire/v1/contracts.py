@@ -138,6 +138,16 @@ class HistoryEntry(Answer, frozen=True):
     evidence: str
 
 
+class TrafficView(Answer, frozen=True):
+    """What a machine received and sent since `since`, as its agent last told at `at`; nulls: never told."""
+
+    contract: str
+    received_bytes: int
+    sent_bytes: int
+    since: Timestamp | None
+    at: Timestamp | None
+
+
 class HistoryView(Answer, frozen=True):
     """A contract's life, oldest first."""
 

@@ -74,14 +74,14 @@ def _paths() -> str:
     for name, path in (
         ("make", steps.CREATE_PATH),
         ("remove", steps.DESTROY_PATH),
-        ("new password", steps.RESET_PATH),
+        ("new password or SSH keys", steps.RESET_PATH),
     ):
         nodes = [
             f"  s{n}[{step}] --> s{n + 1}[{after}]"
             for n, (step, after) in enumerate(pairwise(path))
         ]
         charts.append(
-            "\n".join((f"{name.capitalize()}:", "", "```mermaid", "flowchart TD", *nodes, "```"))
+            "\n".join((f"{name[0].upper()}{name[1:]}:", "", "```mermaid", "flowchart TD", *nodes, "```"))
         )
     return "\n\n".join(charts)
 

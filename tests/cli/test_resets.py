@@ -1,4 +1,4 @@
-"""`decent creds reset` and `dc-agent reset-password`, with a real agent on a fake cloud."""
+"""`decent creds reset`, `decent creds rotate-ssh` and `dc-agent reset-password`, with a real agent on a fake cloud."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from decent_cloud.domain.keys.devices import DeviceType, Rank
 from decent_cloud.domain.keys.links import build_add
 from decent_cloud.drivers.fake.script import Fault, Verb
 from decent_cloud.kernel import codec
+from decent_cloud.kernel.ssh_keys import SshPublicKey
 from decent_cloud.programs import agent as program
 from tests.agent.rig import Rig, rig_for, running
 from tests.cli.conftest import Desk
+from tests.support.key_lists import ssh_line
 from tests.support.market import publish
 from tests.support.people import Shop
 from tests.support.platform import Platform
@@ -125,7 +127,7 @@ def test_what_cannot_be_done_says_why(rig: Rig, shop: Shop, tenant: Desk, ssh_ke
         rig.backend.fail_next(Verb.RESET, Fault.REJECTED)
         error = tenant.refused(6, "creds", "reset", contract)
         assert error["code"] == "reset_failed"
-        assert "did not take a new password" in error["message"]
+        assert "the machine does not take it" in error["message"]
         bare = rented(rig, shop, tenant, ssh_key, reset=False)
         assert tenant.refused(6, "creds", "reset", bare)["code"] == "reset_not_promised"
 
@@ -138,6 +140,53 @@ def test_without_waiting_it_is_asked_for_and_limits_are_told(
     asked = tenant.run("creds", "reset", contract, "--no-wait")
     assert (asked["reset"]["state"], asked["access"]) == ("requested", None)
     assert tenant.refused(6, "creds", "reset", contract)["code"] == "reset_open"
+
+
+def public_file(folder: Path, number: int) -> Path:
+    file = folder / f"key{number}.pub"
+    file.write_text(f"{ssh_line(number)} me@here\n")
+    return file
+
+
+def test_a_person_replaces_the_keys_and_sees_the_steps(
+    rig: Rig, shop: Shop, tenant: Desk, ssh_key: str, tmp_path: Path
+) -> None:
+    with running(rig):
+        contract = rented(rig, shop, tenant, ssh_key)
+        new = public_file(tmp_path, 1)
+        new.with_suffix("").write_text("the private key beside it\n")
+        result = tenant.try_("creds", "rotate-ssh", contract, "--ssh-key", str(new))
+        assert result.exit_code == 0, result.stderr
+        assert "verified: the machine takes just these keys" in result.stderr
+        assert SshPublicKey.parse(ssh_line(1)).fingerprint() in result.stdout
+        (machine,) = rig.backend.machines(contract)
+        assert machine.ssh_keys == ssh_line(1)
+        assert str(new.with_suffix("")) in tenant.run("ssh", contract, "--print")
+        events = [row["event"] for row in tenant.run("contracts", "events", contract)["items"]]
+        assert events[-4:] == ["keys_requested", "keys_claimed", "keys_applied", "keys_verified"]
+
+
+def test_a_program_replaces_the_keys_again_and_again(
+    rig: Rig, shop: Shop, tenant: Desk, ssh_key: str, tmp_path: Path
+) -> None:
+    with running(rig):
+        contract = rented(rig, shop, tenant, ssh_key)
+        files = [str(public_file(tmp_path, number)) for number in (2, 1)]
+        options = [part for file in files for part in ("--ssh-key", file)]
+        found: Any = tenant.run("creds", "rotate-ssh", contract, *options)
+        assert (found["reset"]["state"], found["reset"]["n"]) == ("verified", 1)
+        assert [key["type"] for key in found["ssh_keys"]] == ["ssh-ed25519"] * 2
+        again = tenant.run("creds", "rotate-ssh", contract, "--ssh-key", files[0])
+        assert (again["reset"]["state"], again["reset"]["n"]) == ("verified", 2)
+        rig.backend.fail_next(Verb.REPLACE_KEYS, Fault.REJECTED)
+        error = tenant.refused(6, "creds", "rotate-ssh", contract, "--ssh-key", files[1])
+        assert error["code"] == "reset_failed"
+        assert "the machine does not take it" in error["message"]
+        (machine,) = rig.backend.machines(contract)
+        assert machine.ssh_keys == ssh_line(2)
+        bare = rented(rig, shop, tenant, ssh_key, reset=False)
+        error = tenant.refused(6, "creds", "rotate-ssh", bare, "--ssh-key", files[0])
+        assert error["code"] == "reset_not_promised"
 
 
 def test_a_provider_resets_with_the_agent_running_and_without(

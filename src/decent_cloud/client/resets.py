@@ -14,7 +14,7 @@ from decent_cloud.wire.v1.resets import ReplaceKeys, ResetsView, ResetView
 ENDED = frozenset({ResetState.VERIFIED, ResetState.FAILED, ResetState.EXPIRED})
 _WHY = {
     ResetFailure.NO_ABILITY: "this machine's agent has no way to do it",
-    ResetFailure.REJECTED: "the machine refuses it",
+    ResetFailure.REJECTED: "the machine does not take it",
     ResetFailure.AUTH_FAILED: "the agent has no way into the machine",
     ResetFailure.LOGIN_REFUSED: "the machine takes no login by password",
     ResetFailure.LIST_REFUSED: "the agent does not take the signed list of keys",

@@ -51,6 +51,8 @@ A **duplicate** is a second machine of one contract seen at the same time (under
   like. `dc-agent conformance DRIVER` tries a provider's own account.
 - Docker is a real engine, `sandbox` real processes, `script` the example script as a program, `manual` a person
   who does at once what is asked. `fake` lets two machines of one name come to be: a blind second create shows.
+- The paths are those from order to hand-over and from the end to nothing left. Resets, stops and machines kept
+  aside are not in it.
 - One thing goes wrong at a time. Two agents on one pool, lost leases, full disks and a platform that was rolled
   back have tests of their own.
 - A thread that ends is not a power cut: that what is journalled is on the disk rests on SQLite.

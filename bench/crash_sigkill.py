@@ -14,6 +14,7 @@ from bench.crash_lanes import TriedEngine
 from decent_cloud.agent import steps
 from decent_cloud.agent.records import Stage
 from decent_cloud.kernel import codec
+from decent_cloud.kernel.ids import ContractId
 from decent_cloud.wire.v1.offerings import OfferingView
 from devtools.market import Market, Shape
 from devtools.processes import AgentProgram, until
@@ -76,6 +77,7 @@ class Deaths:
             took_s = self._killed(contract, place, blow)
         except Exception as error:
             took_s, reason = PATIENCE_S, f"{type(error).__name__}: {error}".splitlines()[0][:160]
+            print(f"  the agent of {self._name} said:\n{self._agent.tail()}", flush=True)
         made, left = until(
             "the backend can be counted", lambda: self._counted(contract), PATIENCE_S
         )
@@ -120,13 +122,14 @@ class Deaths:
             self._market.tenant.cancel(contract)
         self._market.wait_gone(contract, PATIENCE_S)
         took_s = took_s or time.monotonic() - began
-        until("the agent has nothing left", self._idle, PATIENCE_S)
+        until("the agent has nothing left of it", lambda: self._ended(contract), PATIENCE_S)
         return took_s
 
-    def _idle(self) -> bool:
+    def _ended(self, contract: str) -> bool:
         with closing(self._market.journal(self._agent)) as journal:
-            stages = {each.stage for each in journal.instances()}
-            return not journal.reports() and stages == {Stage.ENDED}
+            found = journal.instance(ContractId(contract))
+            left = [each for each in journal.reports() if each.contract == contract]
+            return found is not None and found.stage is Stage.ENDED and not left
 
     def _recover(self) -> None:
         """Let the next cell begin with the server up and the agent down."""

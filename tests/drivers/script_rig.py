@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import itertools
 import json
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -34,6 +35,8 @@ class ScriptRig(Rig):
         | every((Act.RESET,), (Fault.LOST,))
     )
 
+    hangs = True  # how a call whose answer never comes ends: by the time limit, or by its own death
+
     def __init__(self, folder: Path) -> None:
         self.cloud = folder / "cloud"
         self.cloud.mkdir()
@@ -43,10 +46,14 @@ class ScriptRig(Rig):
     def driver(self, platform: str = "", *, spoiled: bool = False, **given: object) -> ScriptDriver:
         """Return a driver whose next call goes wrong if one was told to; with `spoiled` also one told later."""
         fault = json.loads(self._order.read_text())["fault"] if self._order.exists() else ""
-        before = (sys.executable, "-IS", str(BEFORE), str(self._order))
+        before = [sys.executable, "-IS", str(BEFORE), str(self._order)]
         command = [sys.executable, "-IS", str(EXAMPLE)]
+        if spoiled:
+            order, spoils = shlex.quote(str(self._order)), shlex.join([*before, *command])
+            text = f"[ -e {order} ] && exec {spoils}; exec {shlex.join(command)}"
+            command = ["/bin/sh", "-c", text]
         settings = {
-            "command": [*before, *command] if fault or spoiled else command,
+            "command": [*before, *command] if fault else command,
             "abilities": [each.value for each in Ability],
             "config": {"folder": str(self.cloud), "images": ["debian"]},
             "timeout_s": 1 if fault in TOO_LATE else 20,
@@ -62,7 +69,8 @@ class ScriptRig(Rig):
 
     def inject(self, act: Act, fault: Fault) -> None:
         verb = "reset_password" if act is Act.RESET else act.value
-        self._order.write_text(json.dumps({"verb": verb, "fault": fault}))
+        order = {"verb": verb, "fault": fault, "hangs": self.hangs}
+        self._order.write_text(json.dumps(order))
 
     def machines(self) -> list[dict[str, Any]]:
         found = []

@@ -143,7 +143,7 @@ def test_an_amount_that_is_none_is_not_quoted(usd_minor: object, priced: Platfor
 
 def test_what_cannot_be_quoted_is_refused_with_the_reason(ada: Person) -> None:
     answer = ada.api.post("/quotes", {"asset": "DCT", "usd_minor": "100"})
-    assert answer.status_code == 503
+    assert answer.status_code == 409
     problem = answer.json()
     assert problem["code"] == "price_unavailable"
     assert "no source has been asked yet" in problem["detail"]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from decent_cloud.kernel.errors import Conflict, Invalid, NotFound, TryLater
+from decent_cloud.kernel.errors import Conflict, Exhausted, Invalid, NotFound
 
 
-class PriceUnavailable(TryLater):
+class PriceUnavailable(Conflict):
     """There is no usable price of this asset right now."""
 
     code = "price_unavailable"
@@ -35,7 +35,7 @@ class NoSuchQuote(NotFound):
     code = "no_such_quote"
 
 
-class DailyQuotesExhausted(TryLater):
+class DailyQuotesExhausted(Exhausted):
     """As much of this token as one day allows was bought at quoted prices; pay in another asset."""
 
     code = "daily_quotes_exhausted"

@@ -57,7 +57,11 @@ def serving(answer: Callable[[Asked], Reply], tls: ssl.SSLContext | None = None)
         def _handle(self) -> None:
             size = int(self.headers.get("content-length") or 0)
             headers = {name.lower(): value for name, value in self.headers.items()}
-            reply = answer(Asked(self.command, self.path, headers, self.rfile.read(size)))
+            body = self.rfile.read(size)
+            if len(body) < size:  # whoever asked hung up before the end: nobody asked
+                self.close_connection = True
+                return
+            reply = answer(Asked(self.command, self.path, headers, body))
             if reply.cut:
                 self.close_connection = True
                 return

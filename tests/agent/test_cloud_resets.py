@@ -35,7 +35,8 @@ from tests.support.clouds.server import serving_cloud
 from tests.support.clouds.vultr import DEFAULT_PASSWORD, VultrCloud
 from tests.support.guest import Guest, open_guests
 from tests.support.kept import kept_in
-from tests.support.market import publish, rent, until
+from tests.support.key_lists import list_body, ssh_line
+from tests.support.market import SSH_KEY, publish, rent, until
 from tests.support.people import Person, Shop
 from tests.support.platform import Platform
 from tests.support.secrets import opened, password
@@ -180,6 +181,33 @@ def test_a_tenant_and_then_its_provider_get_a_new_password(
             assert login(tenant, shop, id_, old) is Entry.REFUSED
     kept = kept_in(agent.folder) + kept_in(Path(platform.server.settings.data))
     assert [secret for secret in used if secret.encode() in kept] == []
+
+
+@pytest.mark.parametrize("user", ["root", "ada"])
+def test_a_tenants_new_keys_take_the_place_of_the_old_ones(
+    agent: CloudAgent, shop: Shop, tenant: Person, user: str
+) -> None:
+    with running(agent):
+        id_ = active(agent, shop, tenant, user)
+        guest, ours = agent.guest(), own_key(str(agent.folder)).line()
+        assert guest.takes_key(user, SSH_KEY)
+        digest = tenant.api.get(f"/contracts/{id_}").json()["digest"]
+        body = list_body(tenant, digest, 1, ssh_line(1), ssh_line(2))
+        assert tenant.api.post(f"/contracts/{id_}/ssh-keys", body).status_code == 201
+        assert ended(tenant, id_) == "verified"
+        assert guest.keys(user) == [ssh_line(1), ssh_line(2), ours]
+
+
+def test_without_a_management_key_no_cloud_can_replace_keys(
+    plain: CloudAgent, shop: Shop, tenant: Person, tmp_path: Path
+) -> None:
+    with vultr(tmp_path) as (plain.driver_of, plain.street), running(plain):
+        id_ = active(plain, shop, tenant, management_key=False)
+        digest = tenant.api.get(f"/contracts/{id_}").json()["digest"]
+        body = list_body(tenant, digest, 1, ssh_line(1))
+        assert tenant.api.post(f"/contracts/{id_}/ssh-keys", body).status_code == 201
+        assert ended(tenant, id_) == "failed"
+        assert plain.guest().takes_key("root", SSH_KEY)
 
 
 def _idle(agent: CloudAgent, contract: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ _PROGRAMS = {
     "chpasswd": """while IFS=: read -r user hash; do printf %s "$hash" > "$GUEST/$user.hash"; done""",
     "chage": """for user; do :; done; rm -f "$GUEST/$user.expired\"""",
     "passwd": """for user; do :; done; hash=$(cat "$GUEST/$user.hash"); printf '!%s' "$hash" > "$GUEST/$user.hash\"""",
-    "sed": """exec /usr/bin/sed -i "$2" "$GUEST/root.keys\"""",
+    "sed": """exec /usr/bin/sed -i "$2" "$GUEST/home/root/.ssh/authorized_keys\"""",
     "sudo": """shift; exec "$@\"""",
 }
 
@@ -49,20 +50,21 @@ class Guest:
             program = folder / name
             program.write_text(f"#!/bin/sh\n{body}\n")
             program.chmod(0o755)
+        self._move_in("root")
         self._first_start(vendor_password, vendor_keys)
 
-    def run(self, command: str, fed: bytes = b"") -> int:
-        """Run a command as root; return its exit code."""
+    def run(self, command: str, fed: bytes = b"") -> tuple[int, bytes]:
+        """Run a command as root; return its exit code and what it said."""
         environment = {"GUEST": str(self._folder), "PATH": f"{self._folder}:/usr/bin:/bin"}
         done = subprocess.run(
-            ["/bin/sh", "-c", command],
+            ["/bin/sh", "-c", command.replace("/etc/passwd", str(self._folder / "etc-passwd"))],
             input=fed,
             env=environment,
             capture_output=True,
             check=False,
             timeout=_LONGEST_S,
         )
-        return done.returncode
+        return done.returncode, done.stdout
 
     def lets_in(self, user: str, password: str) -> bool:
         """Tell whether a password opens the machine at once: neither locked nor to be changed first."""
@@ -76,31 +78,42 @@ class Guest:
 
     def takes_key(self, user: str, line: str) -> bool:
         """Tell whether a public key opens the machine."""
-        file = self._folder / f"{user}.keys"
-        kept = file.read_text().splitlines() if file.exists() else []
-        return line.split()[:2] in [each.split()[:2] for each in kept]
+        return line.split()[:2] in [each.split()[:2] for each in self.keys(user)]
 
     def keys(self, user: str) -> list[str]:
         """Return the lines that let a user in."""
-        return (self._folder / f"{user}.keys").read_text().splitlines()
+        file = self._key_file(user)
+        return file.read_text().splitlines() if file.exists() else []
 
     def remove_key(self, user: str, line: str) -> None:
         """Take a key out, as a tenant may."""
         kept = [each for each in self.keys(user) if each.split()[:2] != line.split()[:2]]
-        (self._folder / f"{user}.keys").write_text("".join(f"{each}\n" for each in kept))
+        self._key_file(user).write_text("".join(f"{each}\n" for each in kept))
+
+    def _key_file(self, user: str) -> Path:
+        return self._folder / "home" / user / ".ssh" / "authorized_keys"
+
+    def _move_in(self, user: str) -> None:
+        """Give a user a home, and a line in the machine's own passwd."""
+        home = self._key_file(user).parent.parent
+        if not home.exists():
+            self._key_file(user).parent.mkdir(mode=0o700, parents=True)
+            with (self._folder / "etc-passwd").open("a") as file:
+                file.write(f"{user}:x:{os.getuid()}:{os.getgid()}::{home}:/bin/sh\n")
 
     def _first_start(self, vendor_password: str, vendor_keys: tuple[str, ...]) -> None:
         """Do what cloud-init does, the vendor's own part after ours, commands last of all."""
         for each in self._config["users"]:
             lines = "".join(f"{line}\n" for line in each["ssh_authorized_keys"])
-            (self._folder / f"{each['name']}.keys").write_text(lines)
+            self._move_in(each["name"])
+            self._key_file(each["name"]).write_text(lines)
         for each in self._config["chpasswd"]["users"]:
             (self._folder / f"{each['name']}.hash").write_text(each["password"])
         if vendor_password:
             (self._folder / "root.hash").write_text(hash_password(vendor_password))
             (self._folder / "root.expired").touch()
         if self._config.get("allow_public_ssh_keys", True) and vendor_keys:
-            with (self._folder / "root.keys").open("a") as file:
+            with self._key_file("root").open("a") as file:
                 file.writelines(f"{line}\n" for line in vendor_keys)
         for command in self._config.get("runcmd", []):
             self.run(command if isinstance(command, str) else command[-1])
@@ -164,7 +177,9 @@ def open_guests() -> Iterator[Guests]:
 async def _open(guest: Guest) -> asyncssh.SSHAcceptor:
     async def handle(process: asyncssh.SSHServerProcess[bytes]) -> None:
         fed = await process.stdin.read()
-        process.exit(await asyncio.to_thread(guest.run, process.command or "", fed))
+        code, said = await asyncio.to_thread(guest.run, process.command or "", fed)
+        process.stdout.write(said)
+        process.exit(code)
 
     return await asyncssh.create_server(
         lambda: _Doorman(guest),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from decent_cloud.agent.backend import same
 from decent_cloud.drivers import registry
 from decent_cloud.drivers.conformance.specs import (
     handle_of,
@@ -24,6 +25,7 @@ from decent_cloud.drivers.contract import (
     AuthFailed,
     Broken,
     DriverError,
+    Handle,
     NoCapacity,
     Rejected,
     SshKey,
@@ -135,7 +137,7 @@ def test_a_full_account_is_no_capacity(rig: HetznerRig) -> None:
         ({"settings": {"location": "moon"}}, "no location 'moon'"),
         ({"settings": {"colour": "red"}}, "no offering setting 'colour'"),
         ({"image": "ubuntu", "settings": {"server_type": "cax11"}}, "cax11 is arm"),
-        ({"cpu_milli": 64_000}, "no server type gives"),
+        ({"cpu_milli": 64_000}, "no server type of the driver's settings gives"),
     ],
 )
 def test_what_cannot_be_made_is_found_by_the_check_and_refused_at_rent_time(
@@ -354,9 +356,50 @@ def test_a_token_file_that_is_missing_empty_or_open_is_said(
             driver.scope()
         assert not driver.probe().passed
     driver = rig.driver()
-    (tmp_path / "token-t").chmod(0o644)
+    token = tmp_path / "token-2"
+    token.chmod(0o644)
     (failed,) = [each for each in driver.probe().checks if not each.passed]
-    assert failed.cure == f"chmod 600 {tmp_path / 'token-t'}"
+    assert failed.cure == f"chmod 600 {token}"
+
+
+def test_a_closed_driver_stays_closed(rig: HetznerRig) -> None:
+    driver = rig.driver()
+    driver.scope()
+    driver.close()
+    with pytest.raises(TryLater, match="closed"):
+        driver.scope()
+
+
+def test_a_handle_is_the_id_alone_and_an_older_one_with_a_name_is_read(rig: HetznerRig) -> None:
+    driver, spec = rig.driver(), new_spec(rig)
+    handle = handle_of(running(rig, driver, spec))
+    assert set(handle.data) == {"id"}
+    older = Handle("hetzner", {**handle.data, "name": spec.name})
+    assert driver.inspect(older, spec.contract).state is Observed.RUNNING
+    assert same(older, handle)
+    assert not same(older, Handle("hetzner", {"id": "7"}))
+    assert not same(older, Handle("vultr", dict(handle.data)))
+
+
+def test_every_misfit_has_a_cure_of_its_own(rig: HetznerRig) -> None:
+    driver = rig.driver(images={"debian-12": "debian-12", "ubuntu": "ubuntu-24.04"})
+    cures = set()
+    misfits: tuple[dict[str, Any], ...] = (
+        {"image": "windows"},
+        {"settings": {"server_type": "cpx99"}},
+        {"settings": {"location": "moon"}},
+        {"settings": {"colour": "red"}},
+        {"image": "ubuntu", "settings": {"server_type": "cax11"}},
+        {"cpu_milli": 64_000},
+    )
+    for wrong in misfits:
+        (check,) = driver.check_plan(new_plan(rig, **wrong))
+        cures.add(check.cure)
+    rig.cloud.sell_out()
+    rig.wait(60)
+    (check,) = driver.check_plan(new_plan(rig))
+    assert "sold out" in check.detail
+    assert len({*cures, check.cure}) == len(misfits) + 1
 
 
 def test_names_in_the_settings_that_hetzner_does_not_have_fail_the_probe(rig: HetznerRig) -> None:

@@ -242,8 +242,14 @@ class Backend:
 
 
 def same(one: Handle | None, other: Handle | None) -> bool:
-    """Whether two handles name one machine."""
-    return one is not None and other is not None and handle_text(one) == handle_text(other)
+    """Whether two handles name one machine: what one of them says, the other says too.
+
+    A handle may hold more than the id where an older version of the driver wrote it.
+    """
+    if one is None or other is None or one.driver != other.driver:
+        return False
+    less, more = sorted((dict(one.data).items(), dict(other.data).items()), key=len)
+    return bool(less) and less <= more
 
 
 def handle_text(handle: Handle | None) -> str:

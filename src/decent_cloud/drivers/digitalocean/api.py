@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from decent_cloud.drivers.contract import (
@@ -18,12 +19,18 @@ from decent_cloud.drivers.contract import (
 )
 from decent_cloud.drivers.parts.rate_budget import RateBudget, RateHeaders
 from decent_cloud.drivers.parts.rest import Answered, Query, RestClient, judge_by_status
+from decent_cloud.drivers.parts.rest_answers import (
+    ListPage,
+    Record,
+    is_missing,
+    record,
+    records,
+    whole_list,
+)
 from decent_cloud.kernel.clock import Clock
 
-Record = dict[str, Any]
 RATE = RateHeaders("ratelimit-remaining", "ratelimit-reset")
 _PER_PAGE = 200
-_MOST_PAGES = 200
 _BUSY_AFTER_S = 5
 # No account will ever have it: what is asked of it can only be refused, for rights or as not found.
 _NOBODY = 9_007_199_254_740_991
@@ -93,7 +100,7 @@ class DigitalOceanApi:
 
     def account(self) -> Record:
         """Read who we are."""
-        account = _record(self._rest.get("/v2/account"), "account")
+        account = record(self._rest.get("/v2/account"), "account")
         if not account.get("uuid"):
             raise Broken("the answer to GET /v2/account lacks the account's uuid")
         return account
@@ -101,7 +108,7 @@ class DigitalOceanApi:
     def droplet(self, droplet: str) -> Record | None:
         """Read one droplet, None if the account has none with this id."""
         answered = self._rest.get(f"/v2/droplets/{droplet}", allow=(404,))
-        return None if _is_missing(answered) else _record(answered, "droplet")
+        return None if _missing(answered) else record(answered, "droplet")
 
     def tagged(self, tag: str) -> list[Record]:
         """List the droplets that carry a tag, all pages. Errors: AuthFailed if tags are hidden from us."""
@@ -116,27 +123,27 @@ class DigitalOceanApi:
 
     def order(self, body: Mapping[str, Any]) -> Record:
         """Order a droplet. Never send it again without a look-up: names are not unique."""
-        return _record(self._rest.call("POST", "/v2/droplets", body=body), "droplet")
+        return record(self._rest.call("POST", "/v2/droplets", body=body), "droplet")
 
     def delete(self, droplet: str) -> None:
         """Ask for a droplet's removal; one that is gone is fine."""
         answered = self._rest.call("DELETE", f"/v2/droplets/{droplet}", allow=(404,))
-        _is_missing(answered)
+        _missing(answered)
 
     def act(self, droplet: str, kind: str) -> None:
         """Start an action on a droplet, such as `power_on`; one that is gone is fine."""
         path = f"/v2/droplets/{droplet}/actions"
         answered = self._rest.call("POST", path, body={"type": kind}, allow=(404,))
-        _is_missing(answered)
+        _missing(answered)
 
     def last_action(self, droplet: str) -> Record | None:
         """Read the newest of a droplet's actions, None if there is none."""
         answered = self._rest.get(
             f"/v2/droplets/{droplet}/actions", {"per_page": _PER_PAGE}, allow=(404,)
         )
-        if _is_missing(answered):
+        if _missing(answered):
             return None
-        actions = _records(answered, "actions")
+        actions = records(answered, "actions")
         return max(actions, key=lambda each: int(each["id"]), default=None)
 
     def key_named(self, name: str) -> Record | None:
@@ -148,7 +155,7 @@ class DigitalOceanApi:
     def create_key(self, name: str, public_key: str) -> Record:
         """Make an SSH key object; any number may have the name."""
         body = {"name": name, "public_key": public_key}
-        return _record(self._rest.call("POST", "/v2/account/keys", body=body), "ssh_key")
+        return record(self._rest.call("POST", "/v2/account/keys", body=body), "ssh_key")
 
     def sizes(self) -> list[Record]:
         """List all sizes."""
@@ -161,7 +168,7 @@ class DigitalOceanApi:
     def image(self, word: str) -> Record | None:
         """Read an image by slug or id, None if there is none."""
         answered = self._rest.get(f"/v2/images/{word}", allow=(404,))
-        return None if _is_missing(answered) else _record(answered, "image")
+        return None if _missing(answered) else record(answered, "image")
 
     def try_writing(self) -> None:
         """Show that the token may order, switch and delete, by calls that can only be refused.
@@ -182,50 +189,21 @@ class DigitalOceanApi:
                 continue
 
     def _all(self, path: str, key: str, query: Query) -> list[Record]:
-        """Read all pages; again from the start if the list changed in between, so that none is missed."""
-        for _ in range(3):
-            found, steady = self._pages(path, key, query)
-            if steady:
-                return found
-        raise TryLater(f"the list {path} changes faster than it can be read")
+        def pages() -> Iterator[ListPage]:
+            for page in itertools.count(1):
+                asked = {**query, "page": page, "per_page": _PER_PAGE}
+                answered = self._rest.get(path, asked)
+                yield ListPage(records(answered, key), answered.body["meta"]["total"])
+                links = (answered.body.get("links") or {}).get("pages") or {}
+                if not links.get("next"):
+                    return
 
-    def _pages(self, path: str, key: str, query: Query) -> tuple[list[Record], bool]:
-        found: list[Record] = []
-        totals: set[int | None] = set()
-        for page in range(1, _MOST_PAGES):
-            answered = self._rest.get(path, {**query, "page": page, "per_page": _PER_PAGE})
-            found += _records(answered, key)
-            try:
-                totals.add(answered.body["meta"]["total"])
-                pages = (answered.body.get("links") or {}).get("pages") or {}
-                if not pages.get("next"):
-                    return found, totals == {len(found)}
-            except (KeyError, TypeError, AttributeError) as error:
-                raise Broken(f"the answer to GET {path} lacks its paging") from error
-        raise Broken(f"the list {path} has no end")
+        return whole_list(path, pages)
 
 
-def _record(answered: Answered, key: str) -> Record:
-    body = answered.body
-    if isinstance(body, dict) and isinstance(body.get(key), dict):
-        return dict(body[key])
-    raise Broken(f"the answer to {answered.method} {answered.path} lacks {key!r}")
-
-
-def _records(answered: Answered, key: str) -> list[Record]:
-    body = answered.body
-    if isinstance(body, dict) and isinstance(body.get(key), list):
-        return [dict(each) for each in body[key]]
-    raise Broken(f"the answer to {answered.method} {answered.path} lacks {key!r}")
-
-
-def _is_missing(answered: Answered) -> bool:
-    """Tell whether a 404 is the vendor's word on the thing; a 404 from somewhere else is no evidence."""
-    if answered.status != 404:
-        return False
-    if _said(answered, "id") != "not_found":
-        raise Broken(f"a 404 without DigitalOcean's not_found for {answered.path}")
-    return True
+def _missing(answered: Answered) -> bool:
+    said = _said(answered, "id") == "not_found"
+    return is_missing(answered, "DigitalOcean", vendors_word=said)
 
 
 def _scope_of(answered: Answered) -> str:

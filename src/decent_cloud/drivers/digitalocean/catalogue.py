@@ -6,13 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from decent_cloud.drivers.contract import NoCapacity, Plan, Rejected
+from decent_cloud.drivers.contract import Plan, Rejected
 from decent_cloud.drivers.digitalocean.settings import DigitalOceanSettings
 from decent_cloud.drivers.parts.size_choice import (
     Bounds,
     Size,
     choose_size,
+    mapped_image,
+    refuse_image,
     refuse_unknown_settings,
+    wanted_places,
 )
 
 OFFERING_SETTINGS = frozenset({"size", "region"})
@@ -46,37 +49,32 @@ class Catalogue:
         """
         refuse_unknown_settings(plan.settings, OFFERING_SETTINGS)
         image = self.usable_image(plan.image, settings)
-        regions = self._regions(plan.settings.get("region", ""), settings)
+        known = {each["slug"] for each in self.regions}
+        pinned = plan.settings.get("region", "")
+        regions = wanted_places(pinned, settings.regions, known, "DigitalOcean", "region")
         held = tuple(each for each in regions if each in image["regions"])
         if not held:
-            raise Rejected(f"the image {plan.image!r} is not held in {', '.join(regions)}")
+            cure = f"offer it in {', '.join(sorted(image['regions']))}, or copy the image there"
+            said = f"the image {plan.image!r} is not held in {', '.join(regions)}"
+            raise Rejected(said, cure=cure)
         bounds = Bounds("DigitalOcean", "size", plan.settings.get("size", ""), settings.sizes, held)
         size, places = choose_size(plan, [self._size(each) for each in self._usual()], bounds)
         least_gib = image.get("min_disk_size") or 0
         if size.disk_gib < least_gib:
-            raise Rejected(f"the image {plan.image!r} needs a disk of {least_gib} GiB")
+            cure = f"offer {least_gib} GiB of disk or more, or a smaller image"
+            raise Rejected(f"the image {plan.image!r} needs a disk of {least_gib} GiB", cure=cure)
         return Choice(size.name, settings.images[plan.image], places)
 
     def usable_image(self, name: str, settings: DigitalOceanSettings) -> Record:
         """Return the image behind an offering's name. Errors: Rejected."""
-        word = settings.images.get(name)
-        if word is None:
-            known = ", ".join(sorted(settings.images))
-            raise Rejected(f"the image {name!r} is not in the driver's settings; known: {known}")
+        word = mapped_image(name, settings.images)
         image = self.image(word)
         if image is None:
-            raise Rejected(f"DigitalOcean has no image {word!r}", image=word)
+            raise refuse_image(name, f"DigitalOcean has no image {word!r}", image=word)
         if image["status"] not in {"available", "NEW"}:
-            raise Rejected(f"DigitalOcean's image {word!r} is {image['status']}", image=word)
+            said = f"DigitalOcean's image {word!r} is {image['status']}"
+            raise refuse_image(name, said, image=word)
         return image
-
-    def _regions(self, pinned: str, settings: DigitalOceanSettings) -> tuple[str, ...]:
-        known = {each["slug"] for each in self.regions}
-        wanted = tuple(pinned.split(",")) if pinned else settings.regions
-        for each in wanted:
-            if each not in known:
-                raise Rejected(f"DigitalOcean has no region {each!r}", region=each)
-        return wanted
 
     def _usual(self) -> list[Record]:
         """Return the sizes without GPUs: lists by tag show no droplets that have some."""
@@ -107,14 +105,3 @@ def missing_names(catalogue: Catalogue, settings: DigitalOceanSettings) -> dict[
         "regions": [each for each in settings.regions if each not in regions],
         "sizes": [each for each in settings.sizes if each not in sizes],
     }
-
-
-def can_order(catalogue: Catalogue, settings: DigitalOceanSettings) -> bool:
-    """Tell whether anything that the settings allow is in stock."""
-    for image in settings.images:
-        try:
-            catalogue.choose(Plan(image, 0, 0, 0), settings)
-        except (NoCapacity, Rejected):
-            continue
-        return True
-    return False

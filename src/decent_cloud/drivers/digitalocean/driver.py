@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -13,10 +12,8 @@ from decent_cloud.drivers.contract import (
     Broken,
     Check,
     Description,
-    DriverError,
     Handle,
     InstanceSpec,
-    NoCapacity,
     Observation,
     Plan,
     Probe,
@@ -24,13 +21,16 @@ from decent_cloud.drivers.contract import (
     TryLater,
 )
 from decent_cloud.drivers.digitalocean import mapping, trials
-from decent_cloud.drivers.digitalocean.api import DigitalOceanApi, Record
+from decent_cloud.drivers.digitalocean.api import DigitalOceanApi
 from decent_cloud.drivers.digitalocean.catalogue import Catalogue
 from decent_cloud.drivers.digitalocean.settings import DigitalOceanSettings, read_settings
 from decent_cloud.drivers.parts.cloud_init import DIGITALOCEAN_LIMIT_BYTES, user_data
 from decent_cloud.drivers.parts.create_gate import CreateGate
 from decent_cloud.drivers.parts.host_key import SEED_BYTES, make_host_key
-from decent_cloud.drivers.parts.size_choice import plan_check
+from decent_cloud.drivers.parts.one_account import CHECKS_MS, ORDERS_MS, OneAccount
+from decent_cloud.drivers.parts.ordering import beside_others, order_in_turn, plan_of
+from decent_cloud.drivers.parts.rest_answers import Record
+from decent_cloud.drivers.parts.size_choice import check_plan
 from decent_cloud.drivers.parts.token_file import read_token
 from decent_cloud.drivers.parts.vendor_password import own_password_last
 from decent_cloud.kernel.clock import MINUTE_MS, Clock, SystemClock
@@ -38,7 +38,6 @@ from decent_cloud.kernel.ids import ContractId
 from decent_cloud.kernel.status import Observed
 
 VERSION = "1"
-_CATALOGUE_LASTS_MS = 10 * MINUTE_MS
 _SLOW_START_MS = 2 * MINUTE_MS  # after this, ask what failed
 _TAGS_COME_MS = 2 * MINUTE_MS  # tags are put on after the droplet was made
 _UNDER_WAY = "in-progress"
@@ -57,14 +56,19 @@ class DigitalOceanDriver:
         self._settings = settings
         self._platform = platform
         self._clock = clock or SystemClock()
-        self._pause = pause
+        self._account = OneAccount(
+            lambda: DigitalOceanApi(
+                settings.api,
+                read_token(settings.token_file),
+                settings.timeout_s,
+                self._clock,
+                pause,
+            ),
+            lambda api: mapping.fingerprint(api.account()),
+            lambda api: Catalogue(tuple(api.sizes()), tuple(api.regions()), api.image),
+            self._clock,
+        )
         self._gate = CreateGate(self._clock, settings.read_lag_s)
-        self._lock = threading.Lock()
-        self._opened: DigitalOceanApi | None = None
-        self._closed = False
-        self._scope = ""
-        self._read: tuple[int, Catalogue] | None = None
-        self._probed: Probe | None = None
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, object], platform: str) -> Self:
@@ -79,17 +83,13 @@ class DigitalOceanDriver:
 
     def probe(self) -> Probe:
         """Try token, permissions and catalogue, once per process unless it failed; makes nothing."""
-        probed = self._probed
-        if probed is None or not probed.passed or not self._is_same(probed.scope):
-            self._probed = probed = trials.run(
-                lambda: self._api, self._catalogue_now, self._settings
-            )
-        return probed
+        return self._account.probe(
+            lambda: trials.run(lambda: self._api, self._account.catalogue, self._settings)
+        )
 
     def scope(self) -> str:
         """Read the account's fingerprint: the uuid of the team that the token is for."""
-        self._scope = mapping.fingerprint(self._api.account())
-        return self._scope
+        return self._account.scope()
 
     def create(self, spec: InstanceSpec) -> Observation:
         """Order the droplet, or return the one that this contract already has here.
@@ -104,8 +104,8 @@ class DigitalOceanDriver:
                 return self._adopted(found)
             first_start = own_password_last(spec, mapping.FIRST_START)
             data = user_data(spec, limit_bytes=DIGITALOCEAN_LIMIT_BYTES, extra=first_start)
-            choice = self._catalogue().choose(_plan_of(spec), self._settings)
-            self._known_scope()
+            choice = self._account.catalogue(ORDERS_MS).choose(plan_of(spec), self._settings)
+            self._account.known_scope()
             key = self._key()
             bodies = [
                 mapping.create_body(
@@ -120,7 +120,7 @@ class DigitalOceanDriver:
                 for region in choice.regions
             ]
             with self._gate.ordering(spec.contract):
-                return self._observe(self._order(bodies))
+                return self._observe(order_in_turn(bodies, self._api.order))
 
     def inspect(self, handle: Handle, contract: ContractId) -> Observation:
         """Read one droplet by its id."""
@@ -188,33 +188,19 @@ class DigitalOceanDriver:
 
     def check_plan(self, plan: Plan) -> tuple[Check, ...]:
         """Compare an offering with the live catalogue."""
-        catalogue = self._catalogue_now()
-        try:
-            choice = catalogue.choose(plan, self._settings)
-        except (NoCapacity, Rejected) as error:
-            return (plan_check("", error),)
-        places = ", ".join(choice.regions)
-        return (plan_check(f"{choice.size} from {choice.image} in {places}", None),)
+        catalogue = self._account.catalogue(CHECKS_MS)
+        return check_plan(
+            lambda: catalogue.choose(plan, self._settings),
+            lambda choice: f"{choice.size} from {choice.image} in {', '.join(choice.regions)}",
+        )
 
     def close(self) -> None:
         """Release connections; later calls are TryLater."""
-        with self._lock:
-            self._closed = True
-            if self._opened is not None:
-                self._opened.close()
-                self._opened = None
+        self._account.close()
 
     @property
     def _api(self) -> DigitalOceanApi:
-        with self._lock:
-            if self._closed:
-                raise TryLater("the driver is closed")
-            if self._opened is None:
-                token = read_token(self._settings.token_file)
-                self._opened = DigitalOceanApi(
-                    self._settings.api, token, self._settings.timeout_s, self._clock, self._pause
-                )
-            return self._opened
+        return self._account.api
 
     def _key(self) -> int:
         """Return the account's key object that orders name; made where there is none yet."""
@@ -224,16 +210,6 @@ class DigitalOceanDriver:
             public = make_host_key(secrets.token_bytes(SEED_BYTES)).public
             key = self._api.create_key(mapping.KEY_NAME, f"{public} {mapping.KEY_NAME}")
         return int(key["id"])
-
-    def _known_scope(self) -> str:
-        """Return the fingerprint; a token belongs to one account for good, so one read does."""
-        return self._scope or self.scope()
-
-    def _is_same(self, known: str) -> bool:
-        try:
-            return self.scope() == known
-        except DriverError:
-            return False
 
     def _find(self, spec: InstanceSpec) -> list[Record]:
         """Find the contract's droplets by tag and by name; those of others with our name are refused."""
@@ -254,16 +230,6 @@ class DigitalOceanDriver:
             raise TryLater(f"the droplet {found[0]['id']} has our name and no tags yet")
         raise Rejected(f"a droplet called {found[0]['name']} is not ours", droplet=found[0]["id"])
 
-    def _order(self, bodies: list[Record]) -> Record:
-        """Order in the first region that has one."""
-        sold_out: NoCapacity | None = None
-        for body in bodies:
-            try:
-                return self._api.order(body)
-            except NoCapacity as error:
-                sold_out = error
-        raise sold_out or NoCapacity("no region to order in")
-
     def _adopted(self, found: list[Record]) -> Observation:
         """Take the oldest of the contract's droplets; one that goes or never came up is not taken."""
         first, *others = mapping.oldest_first(found)
@@ -273,14 +239,11 @@ class DigitalOceanDriver:
         if first["status"] == "new" and self._failed(first):
             self._api.delete(str(first["id"]))
             raise TryLater(f"the making of the droplet {first['id']} failed; it is removed first")
-        if not others:
-            return seen
-        more = ", ".join(str(each["id"]) for each in others)
-        return replace(seen, detail=f"this contract has more than one droplet: also {more}")
+        return beside_others(seen, "droplet", (each["id"] for each in others))
 
     def _observe(self, droplet: Record) -> Observation:
         """Read a droplet; its actions too where it is locked, or takes long to come up."""
-        seen = mapping.observe(droplet, self._known_scope())
+        seen = mapping.observe(droplet, self._account.known_scope())
         if droplet["status"] == "new":
             slow = self._clock.now_ms() - seen.created_at_ms > _SLOW_START_MS
             failed = self._failed(droplet) if slow else ""
@@ -311,20 +274,3 @@ class DigitalOceanDriver:
                 f"the droplet {droplet['id']} is not this contract's", droplet=droplet["id"]
             )
         return droplet
-
-    def _catalogue_now(self) -> Catalogue:
-        sizes, regions = self._api.sizes(), self._api.regions()
-        catalogue = Catalogue(tuple(sizes), tuple(regions), self._api.image)
-        self._read = (self._clock.now_ms(), catalogue)
-        return catalogue
-
-    def _catalogue(self) -> Catalogue:
-        """Return what is on sale, at most minutes old: what sold out since then the order itself says."""
-        read = self._read
-        if read is None or self._clock.now_ms() - read[0] > _CATALOGUE_LASTS_MS:
-            return self._catalogue_now()
-        return read[1]
-
-
-def _plan_of(spec: InstanceSpec) -> Plan:
-    return Plan(spec.image, spec.cpu_milli, spec.memory_mib, spec.disk_gib, spec.settings)

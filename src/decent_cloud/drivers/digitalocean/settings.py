@@ -7,10 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-from decent_cloud.kernel import codec
-from decent_cloud.kernel.errors import Invalid
-
-Name = Annotated[str, msgspec.Meta(min_length=1)]
+from decent_cloud.drivers.parts.cloud_settings import Name, read_cloud_settings
 
 
 class DigitalOceanSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,9 +36,4 @@ class DigitalOceanSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
 
 def read_settings(settings: Mapping[str, object]) -> DigitalOceanSettings:
     """Read and check settings; raises Invalid naming the field."""
-    parsed = codec.convert(dict(settings), DigitalOceanSettings)
-    if not parsed.images:
-        raise Invalid("at least one image is needed", field="images")
-    if not parsed.regions:
-        raise Invalid("at least one region is needed", field="regions")
-    return parsed
+    return read_cloud_settings(settings, DigitalOceanSettings, "regions")

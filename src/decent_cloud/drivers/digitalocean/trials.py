@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from decent_cloud.drivers.contract import AuthFailed, Check, DriverError, Limit, Probe
 from decent_cloud.drivers.digitalocean import mapping
 from decent_cloud.drivers.digitalocean.api import DigitalOceanApi
-from decent_cloud.drivers.digitalocean.catalogue import Catalogue, can_order, missing_names
+from decent_cloud.drivers.digitalocean.catalogue import Catalogue, missing_names
 from decent_cloud.drivers.digitalocean.settings import DigitalOceanSettings
+from decent_cloud.drivers.parts.catalogue_trials import catalogue_checks
 from decent_cloud.drivers.parts.token_file import check_token_file
 
 NEW_TOKEN = (
@@ -41,7 +42,7 @@ def run(
         api().try_writing()
         checks.append(Check(step, True, "the token may order, switch and delete"))
         step = "catalogue"
-        checks += _catalogue_checks(now, settings)
+        checks += _about_catalogue(now, settings)
     except DriverError as error:
         cure = NEW_TOKEN if isinstance(error, AuthFailed) else _AGAIN
         step = "permission" if isinstance(error, AuthFailed) and seen else step
@@ -58,16 +59,8 @@ def _account_check(account: dict[str, object]) -> Check:
     return Check("token", True, f"the account is {mapping.fingerprint(account)}, {status}")
 
 
-def _catalogue_checks(catalogue: Catalogue, settings: DigitalOceanSettings) -> Iterator[Check]:
-    """Compare every name in the settings with what DigitalOcean knows."""
+def _about_catalogue(catalogue: Catalogue, settings: DigitalOceanSettings) -> Iterator[Check]:
     missing = missing_names(catalogue, settings)
-    for kind, names in missing.items():
-        if names:
-            detail = f"DigitalOcean does not have: {', '.join(names)}"
-            yield Check(kind, False, detail, "correct the driver's settings")
-        else:
-            yield Check(kind, True, "all known")
-    if not any(missing.values()):
-        stock = can_order(catalogue, settings)
-        detail = "something can be ordered" if stock else "nothing that the settings allow is left"
-        yield Check("stock", stock, detail, "" if stock else "allow more sizes or regions")
+    return catalogue_checks(
+        "DigitalOcean", missing, settings.images, lambda plan: catalogue.choose(plan, settings)
+    )

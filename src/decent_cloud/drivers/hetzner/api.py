@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from decent_cloud.drivers.contract import (
@@ -17,14 +18,20 @@ from decent_cloud.drivers.contract import (
 )
 from decent_cloud.drivers.parts.rate_budget import RateBudget, RateHeaders
 from decent_cloud.drivers.parts.rest import Answered, Query, RestClient, judge_by_status
+from decent_cloud.drivers.parts.rest_answers import (
+    ListPage,
+    Record,
+    is_missing,
+    record,
+    records,
+    whole_list,
+)
 from decent_cloud.kernel.clock import Clock
 
-Record = dict[str, Any]
 # Hetzner gives one call back each second, up to 3,600.
 RATE = RateHeaders("ratelimit-remaining", "ratelimit-reset", refill_per_s=1.0)
 PERMISSION = "the project's API token needs the permission Read & Write"
 _PER_PAGE = 50
-_MOST_PAGES = 200
 _POLL_S = 1.0
 _LOCKED_AFTER_S = 3
 _NO_ROOM = {"resource_unavailable", "resource_limit_exceeded", "placement_error"}
@@ -85,7 +92,7 @@ class HetznerApi:
     def server(self, server: str) -> Record | None:
         """Read one server, None if the project has none with this id."""
         answered = self._rest.get(f"/servers/{server}", allow=(404,))
-        return None if _is_missing(answered) else _record(answered, "server")
+        return None if _missing(answered) else record(answered, "server")
 
     def server_named(self, name: str) -> Record | None:
         """Find a server by its name, which is unique in the project."""
@@ -103,17 +110,17 @@ class HetznerApi:
             if error_code(answered) == "uniqueness_error":
                 return None
             raise judge(answered)
-        return _record(answered, "server")
+        return record(answered, "server")
 
     def delete_server(self, server: str) -> None:
         """Ask for a server's removal; one that is gone is fine."""
         answered = self._rest.call("DELETE", f"/servers/{server}", allow=(404,))
-        _is_missing(answered)
+        _missing(answered)
 
     def act(self, server: str, verb: str) -> Answered | None:
         """Start an action on a server, such as `poweron`; None if the server is gone."""
         answered = self._rest.call("POST", f"/servers/{server}/actions/{verb}", allow=(404,))
-        return None if _is_missing(answered) else answered
+        return None if _missing(answered) else answered
 
     def failed_actions(self, server: str) -> list[Record]:
         """Return the server's actions that ended in an error."""
@@ -126,7 +133,7 @@ class HetznerApi:
             if self._clock.now_ms() >= end_ms:
                 raise TryLater(f"the action {action['command']} still runs", action=action["id"])
             self._pause(_POLL_S)
-            action = _record(self._rest.get(f"/actions/{action['id']}"), "action")
+            action = record(self._rest.get(f"/actions/{action['id']}"), "action")
         if action["status"] != "success":
             raise Broken(f"the action {action['command']} failed: {failure(action)}")
 
@@ -151,28 +158,16 @@ class HetznerApi:
         self._rest.call("PUT", f"/ssh_keys/{key['id']}", body={"labels": key["labels"]})
 
     def _all(self, path: str, key: str, query: Query) -> list[Record]:
-        """Read all pages; again from the start if the list changed in between, so that none is missed."""
-        for _ in range(3):
-            found, steady = self._pages(path, key, query)
-            if steady:
-                return found
-        raise TryLater(f"the list {path} changes faster than it can be read")
+        def pages() -> Iterator[ListPage]:
+            for page in itertools.count(1):
+                asked = {**query, "page": page, "per_page": _PER_PAGE}
+                answered = self._rest.get(path, asked)
+                paging = answered.body["meta"]["pagination"]
+                yield ListPage(records(answered, key), paging["total_entries"])
+                if paging["next_page"] is None:
+                    return
 
-    def _pages(self, path: str, key: str, query: Query) -> tuple[list[Record], bool]:
-        found: list[Record] = []
-        totals: set[int | None] = set()
-        for page in range(1, _MOST_PAGES):
-            asked = {**query, "page": page, "per_page": _PER_PAGE}
-            body = self._rest.get(path, asked).body
-            try:
-                found += body[key]
-                pagination = body["meta"]["pagination"]
-                totals.add(pagination["total_entries"])
-                if pagination["next_page"] is None:
-                    return found, len(totals) == 1
-            except (KeyError, TypeError) as error:
-                raise Broken(f"the answer to GET {path} lacks {key} or its paging") from error
-        raise Broken(f"the list {path} has no end")
+        return whole_list(path, pages)
 
 
 def failure(action: Record) -> str:
@@ -181,20 +176,9 @@ def failure(action: Record) -> str:
     return f"{error.get('code', 'unknown')} ({error.get('message', '')})"
 
 
-def _record(answered: Answered, key: str) -> Record:
-    body = answered.body
-    if isinstance(body, dict) and isinstance(body.get(key), dict):
-        return dict(body[key])
-    raise Broken(f"the answer to {answered.method} {answered.path} lacks {key!r}")
-
-
-def _is_missing(answered: Answered) -> bool:
-    """Tell whether a 404 is the vendor's word on the thing; a 404 from somewhere else is no evidence."""
-    if answered.status != 404:
-        return False
-    if error_code(answered) != "not_found":
-        raise Broken(f"a 404 without Hetzner's not_found for {answered.path}")
-    return True
+def _missing(answered: Answered) -> bool:
+    said = error_code(answered) == "not_found"
+    return is_missing(answered, "Hetzner", vendors_word=said)
 
 
 def _said(answered: Answered, key: str) -> str:

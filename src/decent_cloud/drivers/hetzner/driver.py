@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -15,7 +14,6 @@ from decent_cloud.drivers.contract import (
     Description,
     Handle,
     InstanceSpec,
-    NoCapacity,
     Observation,
     Plan,
     Probe,
@@ -25,18 +23,21 @@ from decent_cloud.drivers.contract import (
     TryLater,
 )
 from decent_cloud.drivers.hetzner import mapping, trials
-from decent_cloud.drivers.hetzner.api import HetznerApi, Record, failure
+from decent_cloud.drivers.hetzner.api import HetznerApi, failure
 from decent_cloud.drivers.hetzner.catalogue import Catalogue, Choice
 from decent_cloud.drivers.hetzner.settings import HetznerSettings, read_settings
 from decent_cloud.drivers.parts.cloud_init import HETZNER_LIMIT_BYTES, user_data
 from decent_cloud.drivers.parts.host_key import SEED_BYTES, make_host_key
+from decent_cloud.drivers.parts.one_account import CHECKS_MS, ORDERS_MS, OneAccount
+from decent_cloud.drivers.parts.ordering import order_in_turn, plan_of
+from decent_cloud.drivers.parts.rest_answers import Record
+from decent_cloud.drivers.parts.size_choice import check_plan
 from decent_cloud.drivers.parts.token_file import read_token
 from decent_cloud.kernel.clock import MINUTE_MS, Clock, SystemClock
 from decent_cloud.kernel.ids import ContractId
 from decent_cloud.kernel.status import Observed
 
 VERSION = "1"
-_CATALOGUE_LASTS_MS = 10 * MINUTE_MS
 _SLOW_START_MS = 2 * MINUTE_MS  # after this, ask what failed
 _POLL_S = 1.0
 
@@ -55,11 +56,18 @@ class HetznerDriver:
         self._platform = platform
         self._clock = clock or SystemClock()
         self._pause = pause
-        self._lock = threading.Lock()
-        self._opened: HetznerApi | None = None
-        self._scope = ""
-        self._read: tuple[int, Catalogue] | None = None
-        self._probed: Probe | None = None
+        self._account = OneAccount(
+            lambda: HetznerApi(
+                settings.api,
+                read_token(settings.token_file),
+                settings.timeout_s,
+                self._clock,
+                pause,
+            ),
+            _fingerprint,
+            _read_catalogue,
+            self._clock,
+        )
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, object], platform: str) -> Self:
@@ -74,18 +82,15 @@ class HetznerDriver:
 
     def probe(self) -> Probe:
         """Try token, permission and catalogue, once per process unless it failed; orders nothing."""
-        probed = self._probed
-        if probed is None or not probed.passed or not trials.is_same(self.scope, probed.scope):
-            self._probed = probed = trials.run(
-                self.scope, lambda: self._api, self._catalogue_now, self._settings
+        return self._account.probe(
+            lambda: trials.run(
+                self.scope, lambda: self._api, self._account.catalogue, self._settings
             )
-        return probed
+        )
 
     def scope(self) -> str:
         """Read the project's mark, a labelled SSH key object; make it where there is none yet."""
-        mark = self._mark()
-        self._scope = f"{mapping.DRIVER}:{mark}"
-        return self._scope
+        return self._account.scope()
 
     def create(self, spec: InstanceSpec) -> Observation:
         """Order the server, or return the one that this contract already has here.
@@ -97,7 +102,7 @@ class HetznerDriver:
         if found is None:
             extra = mapping.FIRST_START
             data = user_data(spec, limit_bytes=HETZNER_LIMIT_BYTES, extra=extra)
-            choice = self._catalogue().choose(_plan_of(spec), self._settings)
+            choice = self._account.catalogue(ORDERS_MS).choose(plan_of(spec), self._settings)
             self.scope()  # the order names the mark
             found = self._order(spec, choice, data)
         if found is None:  # taken since we looked
@@ -131,7 +136,7 @@ class HetznerDriver:
     def list_owned(self, contract: ContractId | None = None) -> tuple[Observation, ...]:
         """List this platform's servers, all pages, those that are off too."""
         found = self._api.servers(mapping.selector(self._platform, contract or ""))
-        scope = self._known_scope() if found else ""
+        scope = self._account.known_scope() if found else ""
         return tuple(mapping.observe(each, scope) for each in found)
 
     def stop(self, handle: Handle, contract: ContractId) -> Observation:
@@ -198,47 +203,19 @@ class HetznerDriver:
 
     def check_plan(self, plan: Plan) -> tuple[Check, ...]:
         """Compare an offering with the live catalogue."""
-        return (trials.plan_check(plan, self._catalogue_now(), self._settings),)
+        catalogue = self._account.catalogue(CHECKS_MS)
+        return check_plan(lambda: catalogue.choose(plan, self._settings), _described)
 
     def close(self) -> None:
-        """Release connections."""
-        with self._lock:
-            if self._opened is not None:
-                self._opened.close()
-                self._opened = None
+        """Release connections; later calls are TryLater."""
+        self._account.close()
 
     @property
     def _api(self) -> HetznerApi:
-        with self._lock:
-            if self._opened is None:
-                token = read_token(self._settings.token_file)
-                self._opened = HetznerApi(
-                    self._settings.api, token, self._settings.timeout_s, self._clock, self._pause
-                )
-            return self._opened
-
-    def _mark(self) -> str:
-        """Read the mark; make it and read again, so that agents who make one at once agree on the oldest."""
-        key = self._api.key_named(mapping.MARK_NAME)
-        if key is None:
-            labels = {mapping.LABEL_MARK: secrets.token_hex(16)}
-            # Nobody keeps the private half: the key opens nothing.
-            public = make_host_key(secrets.token_bytes(SEED_BYTES)).public
-            self._api.create_key(mapping.MARK_NAME, f"{public} {mapping.MARK_NAME}", labels)
-            key = self._api.key_named(mapping.MARK_NAME)
-        if key is None:
-            raise TryLater(f"the SSH key {mapping.MARK_NAME} is made and not shown yet")
-        mark = mapping.mark_of(key)
-        if not mark:
-            raise Broken(f"the SSH key {mapping.MARK_NAME} lacks the label {mapping.LABEL_MARK}")
-        return mark
-
-    def _known_scope(self) -> str:
-        """Return the fingerprint; a token belongs to one project for good, so one read does."""
-        return self._scope or self.scope()
+        return self._account.api
 
     def _observe(self, server: Record) -> Observation:
-        seen = mapping.observe(server, self._known_scope())
+        seen = mapping.observe(server, self._account.known_scope())
         age_ms = self._clock.now_ms() - seen.created_at_ms
         if seen.state is Observed.CREATING and age_ms > _SLOW_START_MS:
             for action in self._api.failed_actions(str(server["id"]))[:1]:
@@ -266,9 +243,8 @@ class HetznerDriver:
 
     def _order(self, spec: InstanceSpec, choice: Choice, data: str) -> Record | None:
         """Order in the first location that has one; None if the name is taken."""
-        sold_out: NoCapacity | None = None
-        for location in choice.locations:
-            body = mapping.create_body(
+        bodies = [
+            mapping.create_body(
                 spec,
                 server_type=choice.server_type,
                 image=choice.image,
@@ -276,11 +252,9 @@ class HetznerDriver:
                 user_data=data,
                 ipv6=self._settings.ipv6,
             )
-            try:
-                return self._api.create_server(body)
-            except NoCapacity as error:
-                sold_out = error
-        raise sold_out or NoCapacity("no location to order in")
+            for location in choice.locations
+        ]
+        return order_in_turn(bodies, self._api.create_server)
 
     def _until_off(self, server: str) -> Record | None:
         """Read until the server is off or gone, as long as `shutdown_wait_s`."""
@@ -291,19 +265,29 @@ class HetznerDriver:
                 return read
             self._pause(_POLL_S)
 
-    def _catalogue_now(self) -> Catalogue:
-        types, images, locations = self._api.catalogue()
-        catalogue = Catalogue(tuple(types), tuple(images), tuple(locations))
-        self._read = (self._clock.now_ms(), catalogue)
-        return catalogue
 
-    def _catalogue(self) -> Catalogue:
-        """Return what is on sale, at most minutes old: what sold out since then the order itself says."""
-        read = self._read
-        if read is None or self._clock.now_ms() - read[0] > _CATALOGUE_LASTS_MS:
-            return self._catalogue_now()
-        return read[1]
+def _fingerprint(api: HetznerApi) -> str:
+    """Read the mark; make it and read again, so that agents who make one at once agree on the oldest."""
+    key = api.key_named(mapping.MARK_NAME)
+    if key is None:
+        labels = {mapping.LABEL_MARK: secrets.token_hex(16)}
+        # Nobody keeps the private half: the key opens nothing.
+        public = make_host_key(secrets.token_bytes(SEED_BYTES)).public
+        api.create_key(mapping.MARK_NAME, f"{public} {mapping.MARK_NAME}", labels)
+        key = api.key_named(mapping.MARK_NAME)
+    if key is None:
+        raise TryLater(f"the SSH key {mapping.MARK_NAME} is made and not shown yet")
+    mark = mapping.mark_of(key)
+    if not mark:
+        raise Broken(f"the SSH key {mapping.MARK_NAME} lacks the label {mapping.LABEL_MARK}")
+    return f"{mapping.DRIVER}:{mark}"
 
 
-def _plan_of(spec: InstanceSpec) -> Plan:
-    return Plan(spec.image, spec.cpu_milli, spec.memory_mib, spec.disk_gib, spec.settings)
+def _read_catalogue(api: HetznerApi) -> Catalogue:
+    types, images, locations = api.catalogue()
+    return Catalogue(tuple(types), tuple(images), tuple(locations))
+
+
+def _described(choice: Choice) -> str:
+    places = ", ".join(choice.locations)
+    return f"{choice.server_type} ({choice.architecture}) from {choice.image} in {places}"

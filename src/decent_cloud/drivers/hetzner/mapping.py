@@ -91,8 +91,8 @@ def create_body(
 
 
 def handle(server: Record) -> Handle:
-    """Return the handle of a server: its id, and its name for people."""
-    return Handle(DRIVER, {"id": str(server["id"]), "name": str(server["name"])})
+    """Return the handle of a server: its id alone. Older agents kept its name beside it."""
+    return Handle(DRIVER, {"id": str(server["id"])})
 
 
 def observe(server: Record, scope: str) -> Observation:

@@ -7,10 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-from decent_cloud.kernel import codec
-from decent_cloud.kernel.errors import Invalid
-
-Name = Annotated[str, msgspec.Meta(min_length=1)]
+from decent_cloud.drivers.parts.cloud_settings import Name, read_cloud_settings
 
 
 class HetznerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,9 +37,4 @@ class HetznerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 def read_settings(settings: Mapping[str, object]) -> HetznerSettings:
     """Read and check settings; raises Invalid naming the field."""
-    parsed = codec.convert(dict(settings), HetznerSettings)
-    if not parsed.images:
-        raise Invalid("at least one image is needed", field="images")
-    if not parsed.locations:
-        raise Invalid("at least one location is needed", field="locations")
-    return parsed
+    return read_cloud_settings(settings, HetznerSettings, "locations")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from decent_cloud.drivers.contract import (
@@ -17,10 +17,16 @@ from decent_cloud.drivers.contract import (
 )
 from decent_cloud.drivers.parts.rate_budget import RateBudget
 from decent_cloud.drivers.parts.rest import Answered, Query, RestClient, judge_by_status
+from decent_cloud.drivers.parts.rest_answers import (
+    ListPage,
+    Record,
+    is_missing,
+    record,
+    records,
+    whole_list,
+)
 
-Record = dict[str, Any]
 _PER_PAGE = 500
-_MOST_PAGES = 200
 _BUSY_AFTER_S = 10
 _YOUNG_AFTER_S = 60
 # Vultr does not say which right a key lacks; these are what each call needs.
@@ -91,7 +97,7 @@ class VultrApi:
 
     def account(self) -> Record:
         """Read who we are and which rights the key has."""
-        account = _record(self._rest.get("/account"), "account")
+        account = record(self._rest.get("/account"), "account")
         if not account.get("email"):
             raise Broken("the answer to GET /account lacks the account's mail address")
         return account
@@ -99,7 +105,7 @@ class VultrApi:
     def instance(self, instance: str) -> Record | None:
         """Read one instance, None if the account has none with this id."""
         answered = self._rest.get(f"/instances/{instance}", allow=(404,))
-        return None if _is_missing(answered) else _record(answered, "instance")
+        return None if _missing(answered) else record(answered, "instance")
 
     def instances(self, label: str = "") -> list[Record]:
         """List all instances, or those of a label; all pages."""
@@ -107,21 +113,21 @@ class VultrApi:
 
     def order(self, body: Mapping[str, Any]) -> Record:
         """Order an instance. Never send it again without a look-up: labels are not unique."""
-        return _record(self._rest.call("POST", "/instances", body=body), "instance")
+        return record(self._rest.call("POST", "/instances", body=body), "instance")
 
     def delete(self, instance: str) -> None:
         """Ask for an instance's removal; one that is gone is fine."""
-        _is_missing(self._rest.call("DELETE", f"/instances/{instance}", allow=(404,)))
+        _missing(self._rest.call("DELETE", f"/instances/{instance}", allow=(404,)))
 
     def switch(self, instance: str, *, on: bool) -> None:
         """Switch the power on or off; an instance that is gone is fine."""
         path = f"/instances/{instance}/{'start' if on else 'halt'}"
-        _is_missing(self._rest.call("POST", path, allow=(404,)))
+        _missing(self._rest.call("POST", path, allow=(404,)))
 
     def bandwidth(self, instance: str) -> dict[str, Record] | None:
         """Read an instance's traffic by day (UTC, `2026-10-31`), None if it is gone."""
         answered = self._rest.get(f"/instances/{instance}/bandwidth", allow=(404,))
-        return None if _is_missing(answered) else _record(answered, "bandwidth")
+        return None if _missing(answered) else record(answered, "bandwidth")
 
     def plans(self) -> list[Record]:
         """List all plans."""
@@ -144,53 +150,22 @@ class VultrApi:
         return frozenset(map(str, body["available_plans"]))
 
     def _all(self, path: str, key: str, query: Query) -> list[Record]:
-        """Read all pages; again from the start if the list changed in between, so that none is missed."""
-        for _ in range(3):
-            found, steady = self._pages(path, key, query)
-            if steady:
-                return found
-        raise TryLater(f"the list {path} changes faster than it can be read")
-
-    def _pages(self, path: str, key: str, query: Query) -> tuple[list[Record], bool]:
-        found: list[Record] = []
-        totals: set[int | None] = set()
-        cursor: dict[str, str] = {}
-        for _ in range(_MOST_PAGES):
-            answered = self._rest.get(path, {**query, "per_page": _PER_PAGE, **cursor})
-            found += _records(answered, key)
-            try:
+        def pages() -> Iterator[ListPage]:
+            cursor: dict[str, str] = {}
+            while True:
+                answered = self._rest.get(path, {**query, "per_page": _PER_PAGE, **cursor})
                 meta = answered.body["meta"]
-                totals.add(meta["total"])
+                yield ListPage(records(answered, key), meta["total"])
                 following = (meta.get("links") or {}).get("next") or ""
-            except (KeyError, TypeError, AttributeError) as error:
-                raise Broken(f"the answer to GET {path} lacks its paging") from error
-            if not following:
-                return found, totals == {len(found)}
-            cursor = {"cursor": str(following)}
-        raise Broken(f"the list {path} has no end")
+                if not following:
+                    return
+                cursor = {"cursor": str(following)}
+
+        return whole_list(path, pages)
 
 
-def _record(answered: Answered, key: str) -> Record:
-    body = answered.body
-    if isinstance(body, dict) and isinstance(body.get(key), dict):
-        return dict(body[key])
-    raise Broken(f"the answer to {answered.method} {answered.path} lacks {key!r}")
-
-
-def _records(answered: Answered, key: str) -> list[Record]:
-    body = answered.body
-    if isinstance(body, dict) and isinstance(body.get(key), list):
-        return [dict(each) for each in body[key]]
-    raise Broken(f"the answer to {answered.method} {answered.path} lacks {key!r}")
-
-
-def _is_missing(answered: Answered) -> bool:
-    """Tell whether a 404 is the vendor's word on the thing; a 404 from somewhere else is no evidence."""
-    if answered.status != 404:
-        return False
-    if not _text(answered):
-        raise Broken(f"a 404 without Vultr's words for {answered.path}")
-    return True
+def _missing(answered: Answered) -> bool:
+    return is_missing(answered, "Vultr", vendors_word=bool(_text(answered)))
 
 
 def _right_of(answered: Answered) -> str:

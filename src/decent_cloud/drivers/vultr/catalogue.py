@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from decent_cloud.drivers.contract import NoCapacity, Plan, Rejected
+from decent_cloud.drivers.contract import Plan
 from decent_cloud.drivers.parts.size_choice import (
     Bounds,
     Size,
     choose_size,
+    mapped_image,
+    refuse_image,
     refuse_unknown_settings,
+    wanted_places,
 )
 from decent_cloud.drivers.vultr.settings import VultrSettings
 
@@ -50,7 +53,9 @@ class Catalogue:
         """
         refuse_unknown_settings(plan.settings, OFFERING_SETTINGS)
         system = self._system(plan.image, settings)
-        regions = self._regions(plan.settings.get("region", ""), settings)
+        known = {each["id"] for each in self.regions}
+        pinned = plan.settings.get("region", "")
+        regions = wanted_places(pinned, settings.regions, known, "Vultr", "region")
         bounds = Bounds("Vultr", "plan", plan.settings.get("plan", ""), settings.plans, regions)
         left = {region: self.in_stock(region) for region in regions}
         size, places = choose_size(plan, [_size(each, left) for each in self._usual()], bounds)
@@ -62,26 +67,14 @@ class Catalogue:
         return next(found, None)
 
     def _system(self, name: str, settings: VultrSettings) -> Record:
-        word = settings.images.get(name)
-        if word is None:
-            known = ", ".join(sorted(settings.images))
-            raise Rejected(f"the image {name!r} is not in the driver's settings; known: {known}")
+        word = mapped_image(name, settings.images)
         system = self.system(word)
         if system is None:
-            raise Rejected(f"Vultr has no operating system {word!r}", image=word)
+            raise refuse_image(name, f"Vultr has no operating system {word!r}", image=word)
         if system["arch"] != ARCHITECTURE:
-            raise Rejected(
-                f"the operating system {word!r} is for {system['arch']}, and plans are {ARCHITECTURE}"
-            )
+            said = f"the operating system {word!r} is for {system['arch']}, and plans are {ARCHITECTURE}"
+            raise refuse_image(name, said)
         return system
-
-    def _regions(self, pinned: str, settings: VultrSettings) -> tuple[str, ...]:
-        known = {each["id"] for each in self.regions}
-        wanted = tuple(pinned.split(",")) if pinned else settings.regions
-        for each in wanted:
-            if each not in known:
-                raise Rejected(f"Vultr has no region {each!r}", region=each)
-        return wanted
 
     def _usual(self) -> list[Record]:
         """Return the plans without GPUs."""
@@ -97,17 +90,6 @@ def missing_names(catalogue: Catalogue, settings: VultrSettings) -> dict[str, li
         "regions": [each for each in settings.regions if each not in regions],
         "plans": [each for each in settings.plans if each not in plans],
     }
-
-
-def can_order(catalogue: Catalogue, settings: VultrSettings) -> bool:
-    """Tell whether anything that the settings allow is in stock."""
-    for image in settings.images:
-        try:
-            catalogue.choose(Plan(image, 0, 0, 0), settings)
-        except (NoCapacity, Rejected):
-            continue
-        return True
-    return False
 
 
 def _size(plan: Record, left: Mapping[str, frozenset[str]]) -> Size:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -12,10 +11,8 @@ from decent_cloud.drivers.contract import (
     Broken,
     Check,
     Description,
-    DriverError,
     Handle,
     InstanceSpec,
-    NoCapacity,
     Observation,
     Plan,
     Probe,
@@ -25,20 +22,22 @@ from decent_cloud.drivers.contract import (
 )
 from decent_cloud.drivers.parts.cloud_init import user_data
 from decent_cloud.drivers.parts.create_gate import CreateGate
+from decent_cloud.drivers.parts.one_account import CHECKS_MS, ORDERS_MS, OneAccount
+from decent_cloud.drivers.parts.ordering import beside_others, order_in_turn, plan_of
 from decent_cloud.drivers.parts.rate_budget import RateBudget
-from decent_cloud.drivers.parts.size_choice import plan_check
+from decent_cloud.drivers.parts.rest_answers import Record
+from decent_cloud.drivers.parts.size_choice import check_plan
 from decent_cloud.drivers.parts.token_file import read_token
 from decent_cloud.drivers.parts.vendor_password import own_password_last
 from decent_cloud.drivers.vultr import mapping, trials
-from decent_cloud.drivers.vultr.api import Record, VultrApi
+from decent_cloud.drivers.vultr.api import VultrApi
 from decent_cloud.drivers.vultr.catalogue import Catalogue
 from decent_cloud.drivers.vultr.settings import VultrSettings, read_settings
-from decent_cloud.kernel.clock import MINUTE_MS, Clock, SystemClock, parse_rfc3339
+from decent_cloud.kernel.clock import Clock, SystemClock, parse_rfc3339
 from decent_cloud.kernel.ids import ContractId
 from decent_cloud.kernel.status import Observed
 
 VERSION = "1"
-_CATALOGUE_LASTS_MS = 10 * MINUTE_MS
 
 
 class VultrDriver:
@@ -55,13 +54,17 @@ class VultrDriver:
         self._platform = platform
         self._clock = clock or SystemClock()
         self._budget = RateBudget(per_s=settings.calls_per_s, clock=self._clock, sleep=pause)
+        self._account = OneAccount(
+            lambda: VultrApi(
+                settings.api, read_token(settings.token_file), settings.timeout_s, self._budget
+            ),
+            lambda api: mapping.fingerprint(api.account()),
+            lambda api: Catalogue(
+                tuple(api.plans()), tuple(api.systems()), tuple(api.regions()), api.in_stock
+            ),
+            self._clock,
+        )
         self._gate = CreateGate(self._clock, settings.read_lag_s)
-        self._lock = threading.Lock()
-        self._opened: VultrApi | None = None
-        self._closed = False
-        self._scope = ""
-        self._read: tuple[int, Catalogue] | None = None
-        self._probed: Probe | None = None
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, object], platform: str) -> Self:
@@ -76,17 +79,13 @@ class VultrDriver:
 
     def probe(self) -> Probe:
         """Try key, rights and catalogue, once per process unless it failed; makes nothing."""
-        probed = self._probed
-        if probed is None or not probed.passed or not self._is_same(probed.scope):
-            self._probed = probed = trials.run(
-                lambda: self._api, self._catalogue_now, self._settings
-            )
-        return probed
+        return self._account.probe(
+            lambda: trials.run(lambda: self._api, self._account.catalogue, self._settings)
+        )
 
     def scope(self) -> str:
         """Read the account's fingerprint, a digest of the mail address of the key's login."""
-        self._scope = mapping.fingerprint(self._api.account())
-        return self._scope
+        return self._account.scope()
 
     def create(self, spec: InstanceSpec) -> Observation:
         """Order the instance, or return the one that this contract already has here.
@@ -101,8 +100,8 @@ class VultrDriver:
                 return self._observe_first(found)
             last = own_password_last(spec)
             data = user_data(spec, limit_bytes=mapping.USER_DATA_LIMIT_BYTES, extra=last)
-            choice = self._catalogue().choose(_plan_of(spec), self._settings)
-            self._known_scope()
+            choice = self._account.catalogue(ORDERS_MS).choose(plan_of(spec), self._settings)
+            self._account.known_scope()
             bodies = [
                 mapping.create_body(
                     spec,
@@ -115,7 +114,7 @@ class VultrDriver:
                 for region in choice.regions
             ]
             with self._gate.ordering(spec.contract):
-                return self._observe(self._order(bodies))
+                return self._observe(order_in_turn(bodies, self._api.order))
 
     def inspect(self, handle: Handle, contract: ContractId) -> Observation:
         """Read one instance by its id."""
@@ -146,7 +145,7 @@ class VultrDriver:
             for each in self._api.instances()
             if mapping.is_ours(each, self._platform, contract or "")
         ]
-        scope = self._known_scope() if found else ""
+        scope = self._account.known_scope() if found else ""
         return tuple(mapping.observe(each, scope) for each in mapping.oldest_first(found))
 
     def stop(self, handle: Handle, contract: ContractId) -> Observation:
@@ -174,43 +173,19 @@ class VultrDriver:
 
     def check_plan(self, plan: Plan) -> tuple[Check, ...]:
         """Compare an offering with the live catalogue."""
-        catalogue = self._catalogue_now()
-        try:
-            choice = catalogue.choose(plan, self._settings)
-        except (NoCapacity, Rejected) as error:
-            return (plan_check("", error),)
-        places = ", ".join(choice.regions)
-        return (plan_check(f"{choice.plan} with {choice.system} in {places}", None),)
+        catalogue = self._account.catalogue(CHECKS_MS)
+        return check_plan(
+            lambda: catalogue.choose(plan, self._settings),
+            lambda choice: f"{choice.plan} with {choice.system} in {', '.join(choice.regions)}",
+        )
 
     def close(self) -> None:
         """Release connections; later calls are TryLater."""
-        with self._lock:
-            self._closed = True
-            if self._opened is not None:
-                self._opened.close()
-                self._opened = None
+        self._account.close()
 
     @property
     def _api(self) -> VultrApi:
-        with self._lock:
-            if self._closed:
-                raise TryLater("the driver is closed")
-            if self._opened is None:
-                token = read_token(self._settings.token_file)
-                self._opened = VultrApi(
-                    self._settings.api, token, self._settings.timeout_s, self._budget
-                )
-            return self._opened
-
-    def _known_scope(self) -> str:
-        """Return the fingerprint; a key belongs to one account for good, so one read does."""
-        return self._scope or self.scope()
-
-    def _is_same(self, known: str) -> bool:
-        try:
-            return self.scope() == known
-        except DriverError:
-            return False
+        return self._account.api
 
     def _find(self, spec: InstanceSpec) -> list[Record]:
         """Find the contract's instances by tag or label; those of others with our label are refused."""
@@ -227,26 +202,13 @@ class VultrDriver:
             )
         return ours
 
-    def _order(self, bodies: list[Record]) -> Record:
-        """Order in the first region that has one."""
-        sold_out: NoCapacity | None = None
-        for body in bodies:
-            try:
-                return self._api.order(body)
-            except NoCapacity as error:
-                sold_out = error
-        raise sold_out or NoCapacity("no region to order in")
-
     def _observe_first(self, found: list[Record]) -> Observation:
         first, *others = mapping.oldest_first(found)
         seen = self._observe(first)
-        if not others:
-            return seen
-        more = ", ".join(str(each["id"]) for each in others)
-        return replace(seen, detail=f"this contract has more than one instance: also {more}")
+        return beside_others(seen, "instance", (each["id"] for each in others))
 
     def _observe(self, instance: Record) -> Observation:
-        return mapping.observe(instance, self._known_scope())
+        return mapping.observe(instance, self._account.known_scope())
 
     def _switch(self, handle: Handle, contract: ContractId, *, on: bool) -> Observation:
         instance = self._ours(handle, contract)
@@ -271,24 +233,3 @@ class VultrDriver:
                 f"the instance {instance['id']} is not this contract's", instance=instance["id"]
             )
         return instance
-
-    def _catalogue_now(self) -> Catalogue:
-        catalogue = Catalogue(
-            tuple(self._api.plans()),
-            tuple(self._api.systems()),
-            tuple(self._api.regions()),
-            self._api.in_stock,
-        )
-        self._read = (self._clock.now_ms(), catalogue)
-        return catalogue
-
-    def _catalogue(self) -> Catalogue:
-        """Return what is on sale, at most minutes old; what is in stock is read each time."""
-        read = self._read
-        if read is None or self._clock.now_ms() - read[0] > _CATALOGUE_LASTS_MS:
-            return self._catalogue_now()
-        return read[1]
-
-
-def _plan_of(spec: InstanceSpec) -> Plan:
-    return Plan(spec.image, spec.cpu_milli, spec.memory_mib, spec.disk_gib, spec.settings)

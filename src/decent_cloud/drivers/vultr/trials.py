@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from decent_cloud.drivers.contract import AuthFailed, Check, DriverError, Limit, Probe
+from decent_cloud.drivers.parts.catalogue_trials import catalogue_checks
 from decent_cloud.drivers.parts.token_file import check_token_file
 from decent_cloud.drivers.vultr import mapping
 from decent_cloud.drivers.vultr.api import RIGHTS, VultrApi
-from decent_cloud.drivers.vultr.catalogue import Catalogue, can_order, missing_names
+from decent_cloud.drivers.vultr.catalogue import Catalogue, missing_names
 from decent_cloud.drivers.vultr.settings import VultrSettings
 
 NEW_KEY = (
@@ -31,7 +32,7 @@ def run(
         checks.append(_rights_check(account))
         api().instances(label="dc-probe")
         step = "catalogue"
-        checks += _catalogue_checks(catalogue(), settings)
+        checks += _about_catalogue(catalogue(), settings)
     except DriverError as error:
         cure = NEW_KEY if isinstance(error, AuthFailed) else "try again later"
         checks.append(Check(step, False, error.message, cure))
@@ -48,16 +49,8 @@ def _rights_check(account: Mapping[str, object]) -> Check:
     return Check("permission", True, "the key may order, switch and delete")
 
 
-def _catalogue_checks(catalogue: Catalogue, settings: VultrSettings) -> Iterator[Check]:
-    """Compare every name in the settings with what Vultr knows."""
+def _about_catalogue(catalogue: Catalogue, settings: VultrSettings) -> Iterator[Check]:
     missing = missing_names(catalogue, settings)
-    for kind, names in missing.items():
-        if names:
-            detail = f"Vultr does not have: {', '.join(names)}"
-            yield Check(kind, False, detail, "correct the driver's settings")
-        else:
-            yield Check(kind, True, "all known")
-    if not any(missing.values()):
-        stock = can_order(catalogue, settings)
-        detail = "something can be ordered" if stock else "nothing that the settings allow is left"
-        yield Check("stock", stock, detail, "" if stock else "allow more plans or regions")
+    return catalogue_checks(
+        "Vultr", missing, settings.images, lambda plan: catalogue.choose(plan, settings)
+    )

@@ -44,7 +44,7 @@ from devtools.engine import EngineBusy, EngineUnavailable, engine
 from devtools.nursery import nursery
 
 # Cells that are owed run first; what is left at these times is not run, and the page says so.
-CELLS_S, SERVER_S, SIGKILL_S = 270.0, 370.0, 370.0
+OWED_S, REST_S, SIGKILL_S = 400.0, 340.0, 380.0
 ENGINE_WAIT_S = 60
 ENOUGH = 3  # failures after which a driver's other cells are not waited for
 GIVEN_UP = "not run: too many cells of this driver failed before"
@@ -163,21 +163,32 @@ def _in_process(
             except crash_lanes.CannotBeHad as error:
                 _none(name, places, f"not run: {error}", record, owed=False)
         with ThreadPoolExecutor(len(benches) or 1) as pool:
-            list(pool.map(lambda each: _cells(each, places, began + CELLS_S, record), benches))
+            for each in benches:
+                _not_applicable(each.lane, places, record)
+            list(pool.map(lambda each: _cells(each, places, True, began + OWED_S, record), benches))
             mortal = [each for each in benches if not each.lane.real_deaths]
             for place in places:
                 if place in SERVER_DIES and mortal:
-                    _server_dies(server, mortal, place, began + SERVER_S, pool, record)
+                    _server_dies(server, mortal, place, began + OWED_S, pool, record)
+            list(
+                pool.map(lambda each: _cells(each, places, False, began + REST_S, record), benches)
+            )
 
 
-def _cells(bench: Bench, places: tuple[Place, ...], deadline: float, record: Record) -> None:
-    """Run one lane's cells, and note those that there are not."""
+def _not_applicable(lane: Lane, places: tuple[Place, ...], record: Record) -> None:
+    """Note the cells that there are not; those of real deaths are told by whoever kills."""
     for place, blow in itertools.product(places, Blow):
-        elsewhere = bench.lane.real_deaths and blow in {Blow.KILL_AGENT, Blow.KILL_SERVER}
-        reason = "" if elsewhere else why_not(bench.lane, place, blow)
+        elsewhere = lane.real_deaths and blow in {Blow.KILL_AGENT, Blow.KILL_SERVER}
+        reason = "" if elsewhere else why_not(lane, place, blow)
         if reason:
-            record.tell(Outcome(bench.lane.name, place, blow, False, reason))
-    for place, blow, owed in choices(bench.lane, places):
+            record.tell(Outcome(lane.name, place, blow, False, reason))
+
+
+def _cells(
+    bench: Bench, places: tuple[Place, ...], owed: bool, deadline: float, record: Record
+) -> None:
+    """Run one lane's cells that are owed, or the others."""
+    for place, blow in [each[:2] for each in choices(bench.lane, places) if each[2] is owed]:
         reason = TIME_UP if time.monotonic() > deadline else ""
         if record.failures(bench.lane.name) >= ENOUGH:
             reason = GIVEN_UP

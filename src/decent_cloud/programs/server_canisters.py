@@ -7,7 +7,7 @@ import secrets
 
 import httpx
 
-from decent_cloud.adapters.icp.agent import IcAgent
+from decent_cloud.adapters.icp.agent import IcAgent, Patience
 from decent_cloud.adapters.icp.certificates import Verifier
 from decent_cloud.adapters.icp.signer import Ed25519Signer
 from decent_cloud.adapters.prices.cmc import Cmc
@@ -18,7 +18,9 @@ from decent_cloud.kernel.clock import Clock
 from decent_cloud.kernel.prices import PriceSource
 
 BOUNDARY = "https://icp-api.io"
-_TIMEOUT_S = 15.0
+_TIMEOUT_S = 10
+# A price that takes longer is asked for again in the next minute.
+_PATIENCE = Patience(timeout_s=_TIMEOUT_S, pause_ms=500, looks=8)
 
 
 class CertifiedCalls:
@@ -27,7 +29,7 @@ class CertifiedCalls:
     def __init__(self, origin: str, clock: Clock, verifier: Verifier | None = None) -> None:
         self._http = httpx.Client(timeout=_TIMEOUT_S, follow_redirects=False, trust_env=False)
         signer = Ed25519Signer(secrets.token_bytes(32))
-        self._agent = IcAgent(origin, self._http, signer, clock, verifier or Verifier())
+        self._agent = IcAgent(origin, self._http, signer, clock, verifier or Verifier(), _PATIENCE)
 
     async def update(self, canister: str, method: str, argument: bytes) -> bytes:
         """Call in a thread: the agent is plain and blocking."""

@@ -26,9 +26,9 @@ from decent_cloud.wire.v1.assignments import TerminatedReport
 from decent_cloud.wire.v1.contracts import EndContract
 from decent_cloud.wire.v1.resets import (
     PasswordApplied,
+    PasswordReport,
     ResetClaimed,
     ResetGivenUp,
-    PasswordReport,
     ResetVerified,
 )
 from tests.support.rentals import check_books

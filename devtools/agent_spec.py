@@ -73,6 +73,7 @@ def _paths() -> str:
     charts = []
     for name, path in (
         ("make", steps.CREATE_PATH),
+        ("first script", steps.FIRST_PATH),
         ("remove", steps.DESTROY_PATH),
         ("new password or SSH keys", steps.RESET_PATH),
     ):
@@ -81,7 +82,9 @@ def _paths() -> str:
             for n, (step, after) in enumerate(pairwise(path))
         ]
         charts.append(
-            "\n".join((f"{name[0].upper()}{name[1:]}:", "", "```mermaid", "flowchart TD", *nodes, "```"))
+            "\n".join(
+                (f"{name[0].upper()}{name[1:]}:", "", "```mermaid", "flowchart TD", *nodes, "```")
+            )
         )
     return "\n\n".join(charts)
 

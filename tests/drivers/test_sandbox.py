@@ -23,18 +23,22 @@ from decent_cloud.drivers.conformance.specs import (
 )
 from decent_cloud.drivers.conformance.suite import ConformanceSuite
 from decent_cloud.drivers.contract import (
+    Broken,
     DriverError,
+    FirstRun,
     InstanceSpec,
     Limit,
     NoCapacity,
     Rejected,
+    RunState,
     SshKey,
+    TryLater,
 )
 from decent_cloud.drivers.sandbox.driver import SandboxDriver
 from decent_cloud.drivers.sandbox.settings import read_settings
 from decent_cloud.kernel.errors import Invalid
 from decent_cloud.kernel.isolation import TRUSTED_ONLY
-from decent_cloud.kernel.status import Observed
+from decent_cloud.kernel.status import Observed, ScriptKind, ScriptOutcome
 from tests.drivers.sandbox_rig import SandboxRig, processes_of, sandbox_rig
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
@@ -180,6 +184,44 @@ def test_the_offerings_script_runs_once(rig: SandboxRig) -> None:
     rig.driver().stop(handle_of(made), spec.contract)
     rig.driver().start(handle_of(made), spec.contract)
     assert rig.inside(spec, "sleep .2; cat counted") == "ran"
+
+
+def test_a_first_script_runs_once_and_its_end_is_told(rig: SandboxRig) -> None:
+    spec = new_spec(rig)
+    made = rig.driver().create(spec)
+    script = FirstRun(
+        ScriptKind.SCRIPT, "#!/bin/sh\necho ran >>counted\necho canary-5e0d\nexit 3\n", 60
+    )
+
+    def state() -> RunState:
+        deadline = time.monotonic() + 60
+        while True:
+            found = rig.driver().run_first(handle_of(made), spec.contract, script)
+            if found.outcome is not None:
+                return found
+            assert time.monotonic() < deadline
+
+    first = state()
+    assert (first.outcome, first.exit_code) == (ScriptOutcome.EXITED, 3)
+    assert first.output == b"canary-5e0d\n"
+    rig.driver().stop(handle_of(made), spec.contract)
+    with pytest.raises(TryLater):
+        rig.driver().run_first(handle_of(made), spec.contract, script)
+    rig.driver().start(handle_of(made), spec.contract)
+    assert state() == first
+    assert rig.inside(spec, "cat counted") == "ran"
+
+
+def test_what_a_tenant_puts_in_place_of_the_answer_is_not_followed(rig: SandboxRig) -> None:
+    spec = new_spec(rig)
+    made = rig.driver().create(spec)
+    rig.inside(
+        spec, "mkdir .first-script.told .first-script.new; ln -s /etc/hostname .first-script"
+    )
+    with pytest.raises((Broken, TryLater)):
+        rig.driver().run_first(
+            handle_of(made), spec.contract, FirstRun(ScriptKind.SCRIPT, "#!/bin/sh\n", 60)
+        )
 
 
 def test_cloud_init_and_other_users_are_rejected(rig: SandboxRig) -> None:

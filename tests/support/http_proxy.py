@@ -50,6 +50,11 @@ class HttpProxy:
         self.answered = bytearray()
 
     @property
+    def target(self) -> tuple[str, int]:
+        """Where requests go."""
+        return self._target
+
+    @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.getsockname()[1]}"
 

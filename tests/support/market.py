@@ -55,6 +55,11 @@ def heartbeat(shop: Shop) -> httpx.Response:
 def publish(shop: Shop, **changes: Any) -> dict[str, Any]:
     """Draft and publish an offering of a shop whose agent is online; returns its view."""
     assert heartbeat(shop).status_code == 200
+    return put_on_offer(shop, **changes)
+
+
+def put_on_offer(shop: Shop, **changes: Any) -> dict[str, Any]:
+    """Do the same where a real agent says itself that it is there."""
     draft = {**DRAFT, "pool": shop.pool, **changes}
     made = shop.owner.api.post("/offerings", draft)
     assert made.status_code == 201, made.text

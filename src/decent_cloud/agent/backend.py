@@ -16,14 +16,17 @@ from decent_cloud.drivers.contract import (
     Broken,
     CanMeter,
     CanResetPassword,
+    CanRunFirst,
     CanStop,
     CanTryPassword,
     Driver,
     DriverError,
+    FirstRun,
     Handle,
     InstanceSpec,
     Observation,
     Rejected,
+    RunState,
     Secret,
     Traffic,
 )
@@ -204,6 +207,13 @@ class Backend:
         if not isinstance(driver, CanMeter):
             raise Rejected(f"the driver {self.description.name} cannot meter machines")
         return self.guarded(lambda: driver.meter(handle, contract))
+
+    def run_first(self, handle: Handle, contract: ContractId, script: FirstRun) -> RunState:
+        """Have a first script run at most once in a machine. Rejected where the driver cannot."""
+        driver = self.driver
+        if not isinstance(driver, CanRunFirst):
+            raise Rejected(f"the driver {self.description.name} runs no scripts")
+        return self.guarded(lambda: driver.run_first(handle, contract, script))
 
     def note(self, seen: Observation) -> None:
         """Remember what a read said."""

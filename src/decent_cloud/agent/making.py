@@ -10,10 +10,11 @@ import structlog
 from decent_cloud.agent import steps
 from decent_cloud.agent.adopting import Adopting
 from decent_cloud.agent.backend import alive, handle_text
+from decent_cloud.agent.first_scripts import FirstScripts
 from decent_cloud.agent.journal import AlreadyFulfilled, NoFreePort
 from decent_cloud.agent.management import own_key
 from decent_cloud.agent.orders import OrderRefused, Wanted
-from decent_cloud.agent.records import Attempt, Change, Instance, KnownList, Stage
+from decent_cloud.agent.records import Attempt, Change, FirstScript, Instance, KnownList, Stage
 from decent_cloud.agent.seal import SSH_PORT, Door, Prepared, new_secrets, seal
 from decent_cloud.agent.work import MAX_DETAIL, Work
 from decent_cloud.client.errors import ApiProblem
@@ -22,6 +23,7 @@ from decent_cloud.domain.keys.credentials import Subject
 from decent_cloud.drivers.contract import (
     AuthFailed,
     DriverError,
+    FirstRun,
     InstanceSpec,
     NoCapacity,
     Observation,
@@ -31,7 +33,7 @@ from decent_cloud.drivers.contract import (
 from decent_cloud.kernel import codec
 from decent_cloud.kernel.errors import Kind
 from decent_cloud.kernel.ids import ContractId
-from decent_cloud.kernel.status import Observed, ProvisionFailure
+from decent_cloud.kernel.status import Observed, ProvisionFailure, ScriptKind
 from decent_cloud.wire.v1.agents import AssignmentView
 from decent_cloud.wire.v1.assignments import (
     CredentialWire,
@@ -40,6 +42,7 @@ from decent_cloud.wire.v1.assignments import (
     StartCreate,
     TakeLease,
 )
+from decent_cloud.wire.v1.first_scripts import LogWire
 
 _log = structlog.get_logger("dc-agent")
 
@@ -58,6 +61,7 @@ class Making:
     def __init__(self, work: Work, adopting: Adopting) -> None:
         self._work = work
         self._adopting = adopting
+        self._first = FirstScripts(work)
 
     def take_lease(self, contract: ContractId) -> None:
         """Ask for the work; a polite no means that another agent has it."""
@@ -122,6 +126,7 @@ class Making:
         if ports is not None:
             port = self._reserve_port(instance.contract, ports)
         user = assignment.terms.settings.get(_USER_SETTING, "root")
+        first = self._first.load(assignment)
         # Where the address is known now, the credential that outlives a crash has it.
         host = w.settings.public_host if port else ""
         made = Prepared(
@@ -132,6 +137,7 @@ class Making:
             tenant=wanted.tenant,
             ssh_keys=wanted.ssh_keys,
             door=Door(user, host, port or SSH_PORT),
+            first=first,
         )
         attempt = Attempt(
             id=w.ids.new("a", w.now_ms()),
@@ -149,6 +155,7 @@ class Making:
             updated_at_ms=w.now_ms(),
             attempt=attempt.id,
             port=port,
+            first=FirstScript() if first is not None else None,
             tries=0,
             next_try_ms=0,
         )
@@ -251,10 +258,7 @@ class Making:
         if attempt is None:
             self._adopting.unknown(instance, seen)
             return
-        port = seen.port or attempt.port or SSH_PORT
-        reached_by_port = w.backend.description.port_range is not None
-        host = (w.settings.public_host if reached_by_port else "") or seen.host
-        host = host or w.settings.public_host
+        host, port = self._address(attempt, seen)
         made = w.vault.get(attempt.id)
         if made is not None and (made.door.host, made.door.port) != (host, port):
             door = replace(made.door, host=host, port=port)
@@ -267,9 +271,10 @@ class Making:
             host_keys=(attempt.host_key,),
             credential=codec.from_json(attempt.candidate, CredentialWire),
             instance=handle_text(instance.handle),
+            log=_told_log(instance),
         )
         report = w.report(f"up-{instance.fence}-{attempt.id}", instance.contract, body)
-        up = replace(instance, host=host, port=port)
+        up = replace(instance, host=host, port=port, first=None)
         w.move(up, Stage.REPORTING, attempt=attempt, reports=(report,))
         w.on_step(steps.REPORT_JOURNALLED)
 
@@ -277,7 +282,7 @@ class Making:
         """Judge a read of a machine that is coming up."""
         w = self._work
         if seen.state is Observed.RUNNING:
-            self.provisioned(instance, seen)
+            self._up(instance, seen)
             return
         age_ms = abs(w.now_ms() - instance.created_at_ms)
         if seen.state is Observed.STOPPED and w.backend.can_stop and instance.handle is not None:
@@ -292,6 +297,42 @@ class Making:
             )
             return
         w.wait(instance, min(2_000, max(100, age_ms // 4)))
+
+    def _up(self, instance: Instance, seen: Observation) -> None:
+        """Hand a machine over that is up, once its first script is over, or fail as the terms say."""
+        w = self._work
+        attempt = w.journal.attempt(instance.attempt)
+        if attempt is not None and instance.first is not None:
+            assignment = w.desired.assignment(instance.contract)
+            settings = assignment.terms.settings if assignment else {}
+            door = Door(settings.get(_USER_SETTING, "root"), *self._address(attempt, seen))
+            over = self._first.over(instance, door)
+            if over is None:
+                return
+            instance = over
+        if instance.first is None or not instance.first.fails:
+            self.provisioned(instance, seen)
+            return
+        w.vault.drop(instance.attempt)
+        w.fail(
+            replace(instance, first=None),
+            ProvisionFailure.SCRIPT_FAILED,
+            "the offering's first script failed; the tenant can read its log",
+            left_behind=handle_text(instance.handle),
+            log=_told_log(instance),
+        )
+
+    def _address(self, attempt: Attempt, seen: Observation) -> tuple[str, int]:
+        """Return where tenants reach a machine: by a port of this host, or by its own address."""
+        w = self._work
+        reached_by_port = w.backend.description.port_range is not None
+        host = (w.settings.public_host if reached_by_port else "") or seen.host
+        return host or w.settings.public_host, seen.port or attempt.port or SSH_PORT
+
+
+def _told_log(instance: Instance) -> LogWire | None:
+    first = instance.first
+    return codec.from_json(first.log, LogWire) if first is not None and first.log else None
 
 
 def _can_bind(port: int) -> bool:
@@ -326,4 +367,10 @@ def _spec(w: Work, instance: Instance, assignment: AssignmentView, made: Prepare
         ssh_port=instance.port,
         settings=dict(terms.settings),
         management_key=own_key(w.settings.data_dir) if terms.management_key else None,
+        user_data=_cloud_config(made.first),
     )
+
+
+def _cloud_config(first: FirstRun | None) -> str:
+    """Return what the machine does by itself at its first start; a script waits for us."""
+    return first.text if first is not None and first.kind is ScriptKind.CLOUD_CONFIG else ""

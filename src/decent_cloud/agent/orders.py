@@ -13,14 +13,15 @@ from decent_cloud.client.statements import from_wire, verified_chain
 from decent_cloud.domain.keys import canonical
 from decent_cloud.domain.keys.chain import ChainState
 from decent_cloud.domain.keys.errors import KeyRefused
+from decent_cloud.domain.keys.first_scripts import FirstScript, script_hash, script_in
 from decent_cloud.domain.keys.key_lists import KeyList, verify_key_list
 from decent_cloud.domain.keys.offers import verify_offer
-from decent_cloud.domain.keys.orders import Order, verify_order
+from decent_cloud.domain.keys.orders import Order, parse_order, verify_order
 from decent_cloud.domain.keys.statements import StatementType, digest_of
-from decent_cloud.drivers.contract import SshKey
+from decent_cloud.drivers.contract import FirstRun, SshKey
 from decent_cloud.kernel.clock import DAY_MS
 from decent_cloud.kernel.errors import DecentError, Invalid, Kind
-from decent_cloud.kernel.ids import AccountId, Digest
+from decent_cloud.kernel.ids import AccountId, ContractId, Digest
 from decent_cloud.wire.v1.agents import AssignmentView, InstanceTerms
 
 LATEST_AFTER_MS = 12 * DAY_MS  # an order is not fulfilled later than this after its `not_after`
@@ -106,6 +107,34 @@ class Orders:
             raise KeyListRefused(f"list {wish.number} comes after list {known.n}, which is newer")
         return wish
 
+    def first_script(self, assignment: AssignmentView) -> FirstRun | None:
+        """Return what is to run in the contract's machine, if the provider's signed offer says just that.
+
+        The platform cannot slip another script in: the tenant's order names the offer, the offer the
+        terms, and the terms the script by its hash.
+        Errors: OrderRefused; whatever the platform's answers raise.
+        """
+        shown = assignment.terms.first_script
+        if shown is None:
+            return None
+        order = parse_order(canonical.parse(from_wire(assignment.order).payload))
+        if order.digest != assignment.digest:
+            raise OrderRefused("the order is not the one that this contract is named after")
+        served = self._api.first_script(ContractId(assignment.contract))
+        try:
+            offer = verify_offer(
+                from_wire(served.offer), self._chain(self._provider), first_seen=False
+            )
+            script = script_in(canonical.parse(served.terms.encode()))
+        except KeyRefused as error:
+            raise OrderRefused(f"the offer does not verify: {error.message}") from error
+        if offer.digest != order.offer_digest or offer.terms != _hash_of_terms(served.terms):
+            raise OrderRefused("the offer with the first script is not the one that was ordered")
+        asked = FirstScript(shown.kind, Digest(shown.sha256), shown.timeout_s, shown.on_failure)
+        if script != asked or script_hash(served.text) != asked.sha256:
+            raise OrderRefused("the first script is not the one that the offer names")
+        return FirstRun(asked.kind, served.text, asked.timeout_s)
+
     def _check(self, order: Order, assignment: AssignmentView, now_ms: int) -> None:
         if order.digest != assignment.digest or order.extends is not None:
             raise OrderRefused("the order is not the one that this contract is named after")
@@ -128,6 +157,8 @@ class Orders:
         for name in _BINDING:
             if signed.get(name) != getattr(terms, name):
                 raise OrderRefused(f"the contract's {name} is not what the offer said")
+        if terms.first_script is None and script_in(signed) is not None:
+            raise OrderRefused("the offer has a first script, and the contract leaves it out")
         if terms.management_key and signed.get("management_key") != "yes":
             raise OrderRefused("the offer allows no management key in the machine")
 

@@ -85,6 +85,18 @@ class KnownList:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstScript:
+    """The offering's script in a new machine: since when (0: not begun), and its sealed log once it is over.
+
+    `fails` where the terms say that a machine in which it failed is not handed over.
+    """
+
+    begun_ms: int = 0
+    log: str = field(default="", repr=False)  # JSON
+    fails: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Want:
     """The platform's last trusted word about a contract; `named` says if its newest view has it."""
 
@@ -134,6 +146,7 @@ class Instance:
     lost: bool = False  # another agent has the work: only what our own attempts made is ours
     absent_since_ms: int = 0
     health: Observed = Observed.UNKNOWN  # last told to the platform
+    first: FirstScript | None = None  # until it is told
     reset: Reset | None = None
     reset_done: str = ""  # id of the last reset that ended here
     keys: KnownList = KnownList()

@@ -14,7 +14,7 @@ from decent_cloud.domain.keys.access import Access
 from decent_cloud.domain.keys.chain import ChainState
 from decent_cloud.domain.keys.credentials import Sealed, Subject, seal_credential
 from decent_cloud.domain.keys.devices import DeviceKeys
-from decent_cloud.drivers.contract import HostKey, Secret, SshKey
+from decent_cloud.drivers.contract import FirstRun, HostKey, Secret, SshKey
 
 PASSWORD_BYTES = 18  # 144 bits
 SSH_PORT = 22
@@ -47,6 +47,7 @@ class Prepared:
     tenant: ChainState
     ssh_keys: tuple[SshKey, ...]
     door: Door
+    first: FirstRun | None = None  # what runs in the machine once it is up
 
 
 def new_secrets() -> InstanceSecrets:

@@ -57,6 +57,13 @@ RESET_END_SENT = "reset_end.sent"  # that it is verified, or failed
 RESET_END_ANSWERED = "reset_end.answered"
 RESET_END_ACKNOWLEDGED = "reset_end.acknowledged"
 
+FIRST_TEXT_ASKED = "first_text.asked"
+FIRST_TEXT_ANSWERED = "first_text.answered"
+FIRST_JOURNALLED = "first.journalled"  # that it is about to be begun
+FIRST_CALLED = "first.called"
+FIRST_ANSWERED = "first.answered"
+FIRST_LOG_JOURNALLED = "first_log.journalled"
+
 OnStep = Callable[[str], None]
 
 # A contract's life from order to end passes these in this order (waiting and retries aside).
@@ -111,6 +118,15 @@ RESET_PATH = (
     RESET_END_SENT,
     RESET_END_ANSWERED,
     RESET_END_ACKNOWLEDGED,
+)
+# What an offering's first script adds to the way to a machine, where there is one.
+FIRST_PATH = (
+    FIRST_TEXT_ASKED,
+    FIRST_TEXT_ANSWERED,
+    FIRST_JOURNALLED,
+    FIRST_CALLED,
+    FIRST_ANSWERED,
+    FIRST_LOG_JOURNALLED,
 )
 STEPS = (
     *CREATE_PATH,

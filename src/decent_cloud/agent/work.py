@@ -32,6 +32,7 @@ from decent_cloud.wire.v1.assignments import (
     QuarantinedReport,
     TerminatedReport,
 )
+from decent_cloud.wire.v1.first_scripts import LogWire
 
 _log = structlog.get_logger("dc-agent")
 
@@ -126,9 +127,23 @@ class Work:
         """Return a report to keep until it is acknowledged."""
         return Report(f"{contract}-{key}", contract, codec.to_json(body).decode(), self.now_ms())
 
-    def fail(self, instance: Instance, reason: ProvisionFailure, detail: str) -> None:
+    def fail(
+        self,
+        instance: Instance,
+        reason: ProvisionFailure,
+        detail: str,
+        *,
+        left_behind: str = "",
+        log: LogWire | None = None,
+    ) -> None:
         """Journal that the machine cannot be made, and the report of it."""
-        body = FailedReport(fence=instance.fence, reason=reason, detail=detail[:MAX_DETAIL])
+        body = FailedReport(
+            fence=instance.fence,
+            reason=reason,
+            detail=detail[:MAX_DETAIL],
+            left_behind=left_behind,
+            log=log,
+        )
         report = self.report(f"failed-{instance.fence}", instance.contract, body)
         self.move(replace(instance, note=detail[:MAX_DETAIL]), Stage.FAILED, reports=(report,))
         self.on_step(steps.REPORT_JOURNALLED)

@@ -15,10 +15,17 @@ from decent_cloud.app.statements import from_wire
 from decent_cloud.domain.catalog.offerings import Offering, OfferingFilter
 from decent_cloud.domain.catalog.plan_checks import PlanCheck, current, fails
 from decent_cloud.domain.catalog.rentable import Hindrance, hindrance
-from decent_cloud.domain.catalog.terms import Promises, check_draft, terms_hash, terms_of
+from decent_cloud.domain.catalog.terms import (
+    Promises,
+    check_draft,
+    promises_of,
+    terms_hash,
+    terms_of,
+)
 from decent_cloud.domain.catalog.visibility import visible
 from decent_cloud.domain.identity.chains import statement_text
 from decent_cloud.domain.identity.providers import Pool
+from decent_cloud.domain.keys.first_scripts import FirstScript, ScriptText, read_script
 from decent_cloud.domain.keys.offers import verify_offer
 from decent_cloud.kernel.errors import Conflict, Invalid, NotFound
 from decent_cloud.kernel.ids import AccountId, Kid, OfferingId, PoolId
@@ -55,6 +62,9 @@ class OfferingDetails:
     own: bool
     checks: tuple[PlanCheck, ...] = ()
     plan: PlanState = PlanState.UNKNOWN
+    script_text: str | None = (
+        None  # of the first script, where one's own offering is looked at alone
+    )
 
     @property
     def caution(self) -> str:
@@ -201,7 +211,11 @@ def details(
     uow: UnitOfWork, offering: Offering, viewer: AccountId | None, now_ms: int
 ) -> OfferingDetails:
     """Say how an offering stands for `viewer` now."""
-    return _details(uow, offering, viewer, now_ms, _seen(uow, [offering]))
+    found = _details(uow, offering, viewer, now_ms, _seen(uow, [offering]))
+    script = promises_of(offering.terms).first_script
+    if script is None or not found.own:
+        return found
+    return replace(found, script_text=uow.first_scripts.text(script.sha256))
 
 
 def _seen(uow: UnitOfWork, offerings: Sequence[Offering]) -> _Seen:
@@ -303,8 +317,22 @@ def _drafted(
         updated_at_ms=now_ms,
     )
     check_draft(offering)
-    promises = Promises(draft.reset, draft.management_key)
+    promises = Promises(draft.reset, draft.management_key, _first_script(uow, draft))
     return replace(offering, terms=terms_of(offering, promises))
+
+
+def _first_script(uow: UnitOfWork, draft: OfferingDraft) -> FirstScript | None:
+    """Keep the text of a draft's first script by its hash. Errors: Invalid."""
+    if not draft.first_script:
+        return None
+    script = read_script(
+        draft.first_script,
+        draft.first_script_timeout_s,
+        draft.first_script_on_failure,
+        draft.provision_timeout_s,
+    )
+    uow.first_scripts.keep(ScriptText(script.sha256, draft.first_script))
+    return script
 
 
 def _settings(settings: Mapping[str, str]) -> dict[str, str]:

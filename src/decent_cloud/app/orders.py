@@ -19,6 +19,7 @@ from decent_cloud.domain.catalog.terms import promises_of
 from decent_cloud.domain.contracts import lifecycle
 from decent_cloud.domain.contracts.contract import Contract, HistoryRow, InstancePlan, Term
 from decent_cloud.domain.contracts.lifecycle import ContractEvent
+from decent_cloud.domain.keys.first_scripts import OrderedScript
 from decent_cloud.kernel.errors import (
     Conflict,
     Internal,
@@ -154,6 +155,9 @@ def _contract(
             settings=dict(offering.settings),
             reset=promises.reset,
             management_key=promises.management_key,
+            first_script=None
+            if promises.first_script is None
+            else OrderedScript(promises.first_script, offering.terms, offering.offer),
         ),
         accept_mode=offering.accept_mode,
         provision_timeout_s=offering.provision_timeout_s,

@@ -9,6 +9,7 @@ from decent_cloud.app.assignments import assigned
 from decent_cloud.app.caller import Caller
 from decent_cloud.app.contracts import get_contract
 from decent_cloud.app.credentials import store_credential
+from decent_cloud.app.first_scripts import store_log
 from decent_cloud.app.ports.outbox import Event
 from decent_cloud.app.ports.unit_of_work import UnitOfWork
 from decent_cloud.domain.contracts import assignment as rules
@@ -110,6 +111,8 @@ def _provisioned(
     if found.desired is Desired.ABSENT or contract.state in lifecycle.TERMINAL:
         return
     store_credential(uow, contract, caller, command.credential, now_ms)
+    if command.log is not None:
+        store_log(uow, contract, caller, command.log, now_ms)
     if bound == found:
         return
     made = replace(contract, host=command.host, port=command.port, host_keys=command.host_keys)
@@ -134,6 +137,8 @@ def _failed(
     else:
         uow.assignments.save(rules.end(found, AssignmentEvent.FAILED, now_ms))
     contract = get_contract(uow, found.contract)
+    if command.log is not None:
+        store_log(uow, contract, caller, command.log, now_ms)
     if contract.state in lifecycle.TERMINAL:
         return
     steps.advance(

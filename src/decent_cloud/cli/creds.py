@@ -6,6 +6,7 @@ import click
 
 from decent_cloud.cli.access import access_rows, access_shape, open_access
 from decent_cloud.cli.commands import Leaf
+from decent_cloud.cli.first_scripts import log
 from decent_cloud.cli.resets import reset
 from decent_cloud.cli.rotate_ssh import rotate_ssh
 from decent_cloud.cli.session import Session, pass_session
@@ -36,3 +37,4 @@ def show(session: Session, contract: str, reveal: bool) -> None:
 
 group.add_command(reset)
 group.add_command(rotate_ssh)
+group.add_command(log)

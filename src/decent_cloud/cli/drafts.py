@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from decent_cloud.cli.first_scripts import with_text
 from decent_cloud.cli.words import parse_amount, parse_cores
 from decent_cloud.client.private_files import read_private, write_private
 from decent_cloud.kernel import codec
@@ -25,7 +26,7 @@ def read_file(file: Path) -> dict[str, Any]:
     Errors: NotFound, Invalid.
     """
     try:
-        return tomllib.loads(file.read_text(), parse_float=Decimal)
+        return with_text(tomllib.loads(file.read_text(), parse_float=Decimal), file.parent)
     except FileNotFoundError:
         raise NotFound(f"there is no file {file}", field="file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

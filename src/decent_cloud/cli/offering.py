@@ -11,6 +11,7 @@ import click
 from decent_cloud.cli import words
 from decent_cloud.cli.commands import Leaf
 from decent_cloud.cli.drafts import AskedOfferings, draft_of, read_file
+from decent_cloud.cli.first_scripts import fields_of, with_text
 from decent_cloud.cli.offering_view import offering_row, show_offering, show_terms
 from decent_cloud.cli.plan_word import WAIT_S, wait_for_word
 from decent_cloud.cli.session import Session, pass_session
@@ -20,7 +21,13 @@ from decent_cloud.domain.keys.offers import Offer, sign_offer
 from decent_cloud.kernel.errors import Invalid
 from decent_cloud.kernel.ids import OfferingId
 from decent_cloud.kernel.money import Asset
-from decent_cloud.kernel.status import AcceptMode, OfferingKind, PlanState, Visibility
+from decent_cloud.kernel.status import (
+    AcceptMode,
+    OfferingKind,
+    OnScriptFailure,
+    PlanState,
+    Visibility,
+)
 from decent_cloud.wire.v1.offerings import (
     OfferingDraft,
     OfferingsPage,
@@ -56,6 +63,17 @@ _FLAGS: tuple[tuple[str, Any, str], ...] = (
     ("--provision-timeout-s", int, "How long delivery may take."),
     ("--penalty-ppm", int, "Extra part of the refund, in millionths, if you end early."),
     ("--reset", bool, "Promise new passwords on request: true (usual) or false."),
+    (
+        "--first-script-file",
+        str,
+        "Runs once in each new machine before its tenant gets it; '' for none.",
+    ),
+    ("--first-script-timeout-s", int, "How long it may run; usual: 600."),
+    (
+        "--first-script-on-failure",
+        click.Choice([one.value for one in OnScriptFailure]),
+        "What becomes of a machine in which it failed; usual: hand_over.",
+    ),
     ("--management-key", bool, "Say that the agent keeps an SSH key of its own in the machine."),
 )
 
@@ -191,7 +209,7 @@ def _draft(
     file = given.pop("file")
     settings = _settings(given.pop("setting"))
     allowed = given.pop("allow")
-    flags = {name: value for name, value in given.items() if value is not None}
+    flags = with_text({n: value for n, value in given.items() if value is not None}, Path())
     for part in (read_file(file) if file else {}, flags):
         if "price_per_hour" in part:
             fields.pop("price_minor_per_hour", None)
@@ -225,6 +243,7 @@ def _fields_of(view: OfferingView) -> dict[str, Any]:
         "price_minor_per_hour": view.price_per_hour.amount_minor,
         "settings": dict(view.settings or {}),
         "allowed_accounts": list(view.allowed_accounts or ()),
+        **fields_of(view),
     }
 
 

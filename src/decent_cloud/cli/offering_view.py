@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from decent_cloud.cli import words
+from decent_cloud.cli.first_scripts import described
 from decent_cloud.cli.output import Output
 from decent_cloud.cli.plan_word import plan_rows
 from decent_cloud.domain.keys.canonical import Json
@@ -54,6 +55,7 @@ def show_offering(out: Output, found: OfferingView, updated: str) -> None:
                 else "the provider says yes to each",
             ),
             ("new password", _reset(found)),
+            ("runs first", described(found.first_script)),
             ("visible to", found.visibility.value),
             ("updated", updated),
             *plan_rows(found),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decent_cloud.cli import words
+from decent_cloud.cli.first_scripts import described
 from decent_cloud.cli.session import Session
 from decent_cloud.client.offerings import Quote
 from decent_cloud.kernel.errors import Conflict, Invalid
@@ -36,6 +37,8 @@ def agree(session: Session, quote: Quote, hours: int, *, max_price: str, yes: bo
     )
     if view.caution:
         session.out.say(f"caution: {view.driver} machines are for {view.caution}")
+    if view.first_script is not None:
+        session.out.say(f"before you get it, there runs {described(view.first_script)}")
     session.out.say(f"{hours} h x {quote.price_per_hour} = {total}")
     session.out.ask(f"Rent it for {total}?", yes=yes)
 

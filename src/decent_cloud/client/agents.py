@@ -17,6 +17,7 @@ from decent_cloud.wire.v1.assignments import (
     StartCreate,
     TakeLease,
 )
+from decent_cloud.wire.v1.first_scripts import FirstScriptText
 from decent_cloud.wire.v1.offerings import OfferingView
 from decent_cloud.wire.v1.plan_checks import OfferedPlans, PlanWords, PlanWordsTaken
 from decent_cloud.wire.v1.providers import JoinPairing, OpenPairing, PairingView
@@ -86,6 +87,11 @@ class AgentApi:
         """Ask leave for the first create call of an attempt."""
         path = f"/assignments/{contract}/create-started"
         return self._transport.write("POST", path, LeaseView, body, key=key)
+
+    def first_script(self, contract: ContractId) -> FirstScriptText:
+        """Return what runs in a contract's new machine, and the signed terms that name it."""
+        path = f"/assignments/{contract}/first-script"
+        return self._transport.get(path, FirstScriptText)
 
     def report(self, contract: ContractId, body: ProvisioningReport, key: str = "") -> ReportAnswer:
         """Say how provisioning went or that the machine is gone."""

@@ -13,6 +13,7 @@ from decent_cloud.wire.v1.contracts import (
     HistoryView,
     PlaceOrder,
 )
+from decent_cloud.wire.v1.first_scripts import LogView
 from decent_cloud.wire.v1.resets import ReplaceKeys, ResetsView, ResetView
 
 
@@ -48,6 +49,10 @@ class ContractsApi:
     def credential(self, contract: str) -> CredentialView:
         """Return the newest sealed credential, as a device of the tenant."""
         return self._transport.get(f"/contracts/{contract}/credential", CredentialView)
+
+    def log(self, contract: str) -> LogView:
+        """Return the sealed log of a contract's first script, as a device of the tenant."""
+        return self._transport.get(f"/contracts/{contract}/log", LogView)
 
     def reset_password(self, contract: str) -> ResetView:
         """Ask the machine's agent for a new password, as the tenant."""

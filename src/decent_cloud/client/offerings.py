@@ -12,6 +12,8 @@ from decent_cloud.domain.keys import canonical
 from decent_cloud.domain.keys.canonical import Json
 from decent_cloud.domain.keys.chain import ChainState
 from decent_cloud.domain.keys.errors import KeyRefused
+from decent_cloud.domain.keys.first_scripts import FIELD as SCRIPT
+from decent_cloud.domain.keys.first_scripts import FirstScript, read_script
 from decent_cloud.domain.keys.offers import Offer, verify_offer
 from decent_cloud.kernel.errors import NotFound
 from decent_cloud.kernel.ids import AccountId, Digest
@@ -22,6 +24,8 @@ from decent_cloud.wire.v1.offerings import (
     OfferingView,
     PublishOffering,
 )
+
+_LEFT_OUT: Mapping[str, Json] = {SCRIPT: {}}  # what terms without it are taken to say
 
 
 class TermsDiffer(KeyRefused):
@@ -110,11 +114,20 @@ def terms_hash(terms: str) -> Digest:
 
 def asked_terms(draft: OfferingDraft) -> dict[str, Json]:
     """Return what a draft says of its public terms, by their names there."""
+    script = None
+    if draft.first_script:
+        script = read_script(
+            draft.first_script,
+            draft.first_script_timeout_s,
+            draft.first_script_on_failure,
+            draft.provision_timeout_s,
+        )
     return {
         "accept_mode": draft.accept_mode.value,
         "country": draft.country,
         "cpu_milli": draft.cpu_milli,
         "disk_gib": draft.disk_gib,
+        SCRIPT: _script(script),
         "image": draft.image,
         "kind": draft.kind.value,
         "max_hours": draft.max_hours,
@@ -139,7 +152,7 @@ def check_terms(terms: str, asked: Mapping[str, Json]) -> dict[str, Json]:
     if not isinstance(found, dict):
         raise TermsDiffer("the terms are no object")
     for name, wanted in asked.items():
-        if found.get(name) != wanted:
+        if found.get(name, _LEFT_OUT.get(name)) != wanted:
             raise TermsDiffer(
                 f"the terms say {name} = {found.get(name)!r}, asked for was {wanted!r}",
                 field=f"terms.{name}",
@@ -149,12 +162,16 @@ def check_terms(terms: str, asked: Mapping[str, Json]) -> dict[str, Json]:
 
 def _shown(view: OfferingView) -> dict[str, Json]:
     """Return what the plain fields of an offering say of its terms."""
-    price = view.price_per_hour
+    price, shown = view.price_per_hour, view.first_script
+    script = None
+    if shown is not None:
+        script = FirstScript(shown.kind, Digest(shown.sha256), shown.timeout_s, shown.on_failure)
     return {
         "accept_mode": view.accept_mode.value,
         "country": view.country,
         "cpu_milli": view.cpu_milli,
         "disk_gib": view.disk_gib,
+        SCRIPT: _script(script),
         "image": view.image,
         "kind": view.kind.value,
         "max_hours": view.max_hours,
@@ -168,3 +185,7 @@ def _shown(view: OfferingView) -> dict[str, Json]:
         "reset": "yes" if view.reset else "no",
         "title": view.title,
     }
+
+
+def _script(script: FirstScript | None) -> Json:
+    return {} if script is None else script.to_json()

@@ -9,6 +9,7 @@ from decent_cloud.kernel import codec
 from decent_cloud.kernel.ids import AccountId
 from decent_cloud.wire.v1.accounts import ChainView
 from decent_cloud.wire.v1.assignments import CredentialWire
+from decent_cloud.wire.v1.first_scripts import LogWire
 from decent_cloud.wire.v1.statements import StatementWire
 
 
@@ -30,12 +31,25 @@ def credential_to_wire(sealed: Sealed) -> CredentialWire:
     return codec.convert(sealed.to_json(), CredentialWire)
 
 
+def log_to_wire(sealed: Sealed) -> LogWire:
+    """Return a sealed log as the API takes it."""
+    return codec.convert(sealed.to_json(), LogWire)
+
+
 def credential_from_wire(credential: CredentialWire) -> Sealed:
     """Return what the API gave as a sealed credential.
 
     Errors: `BadShape`, `NotCanonical`.
     """
     return sealed_from_json(codec.plain(credential))
+
+
+def log_from_wire(log: LogWire) -> Sealed:
+    """Return what the API gave as a sealed log.
+
+    Errors: `BadShape`, `NotCanonical`.
+    """
+    return sealed_from_json(codec.plain(log))
 
 
 def verified_chain(view: ChainView, account: AccountId, pin: Pin | None = None) -> ChainState:

@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 from decent_cloud.kernel.errors import DecentError, Kind
 from decent_cloud.kernel.ids import ContractId
 from decent_cloud.kernel.ssh_keys import SshPublicKey
-from decent_cloud.kernel.status import Observed
+from decent_cloud.kernel.status import Observed, ScriptKind, ScriptOutcome
 
 LABEL_PLATFORM = "dev.decent.platform"
 LABEL_CONTRACT = "dev.decent.contract"
@@ -117,7 +117,8 @@ class InstanceSpec:
     management_key: SshKey | None = (
         None  # the agent's own, for resets over SSH; beside the tenant's
     )
-    user_data: str = ""  # the offering's cloud-init or script; runs once, after the first boot
+    user_data: str = ""  # the offering's cloud-init or script; runs once, after the first boot. The
+    # agent puts cloud-config here alone: a script it has run once the machine is up
 
     @property
     def hostname(self) -> str:
@@ -181,6 +182,25 @@ class Traffic:
     received_bytes: int
     sent_bytes: int
     since_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class FirstRun:
+    """A first script to run once in a machine; cloud-config came as user data and is only followed."""
+
+    kind: ScriptKind
+    text: str = field(repr=False)
+    timeout_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """How a first script stands: `outcome` is None while it runs; `output` is the end of what it said."""
+
+    outcome: ScriptOutcome | None
+    exit_code: int = 0
+    output: bytes = field(default=b"", repr=False)
+    detail: str = field(default="", repr=False)
 
 
 class Limit(StrEnum):
@@ -344,6 +364,20 @@ class CanTryPassword(Protocol):
         """Tell whether the machine lets this user in with this password.
 
         Errors: Rejected (gone, or not ours), AuthFailed, TryLater, Broken.
+        """
+        ...
+
+
+@runtime_checkable
+class CanRunFirst(Protocol):
+    """A backend that can run a script inside a machine; else the agent does it over SSH with its own key."""
+
+    def run_first(self, handle: Handle, contract: ContractId, script: FirstRun) -> RunState:
+        """Start the script where it was never begun in this machine, and tell how it stands; returns soon.
+
+        It runs at most once in one machine, however often and by whomever this is called: what marks
+        that it was begun lies in the machine.
+        Errors: Rejected (gone, not ours, no such ability), AuthFailed, TryLater (call again), Broken.
         """
         ...
 

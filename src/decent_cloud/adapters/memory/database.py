@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from decent_cloud.adapters.memory.accounts import MemoryAccounts, MemoryPersonal
 from decent_cloud.adapters.memory.contracts import MemoryAssignments, MemoryContracts
+from decent_cloud.adapters.memory.first_scripts import MemoryFirstScripts
 from decent_cloud.adapters.memory.money import MemoryLedger, MemoryPayments
 from decent_cloud.adapters.memory.offerings import MemoryOfferings
 from decent_cloud.adapters.memory.prices import MemoryPrices
@@ -25,6 +26,7 @@ from decent_cloud.adapters.memory.work import (
 from decent_cloud.app.ports.accounts import Accounts
 from decent_cloud.app.ports.assignments import Assignments
 from decent_cloud.app.ports.contracts import Contracts
+from decent_cloud.app.ports.first_scripts import FirstScripts
 from decent_cloud.app.ports.jobs import Jobs
 from decent_cloud.app.ports.ledger import Ledger
 from decent_cloud.app.ports.offerings import Offerings
@@ -52,6 +54,7 @@ class MemoryUnit:
         self.personal: Personal = MemoryPersonal(journal)
         self.providers: Providers = MemoryProviders(journal)
         self.offerings: Offerings = MemoryOfferings(journal)
+        self.first_scripts: FirstScripts = MemoryFirstScripts(journal)
         self.contracts: Contracts = MemoryContracts(journal)
         self.assignments: Assignments = MemoryAssignments(journal)
         self.resets: Resets = MemoryResets(journal)

@@ -33,7 +33,13 @@ from decent_cloud.app.ports.requests import StoredAnswer
 from decent_cloud.domain.catalog.offerings import Offering
 from decent_cloud.domain.catalog.plan_checks import PlanCheck
 from decent_cloud.domain.contracts.assignment import Assignment
-from decent_cloud.domain.contracts.contract import Contract, HistoryRow, SealedCredential, Term
+from decent_cloud.domain.contracts.contract import (
+    Contract,
+    HistoryRow,
+    SealedCredential,
+    SealedLog,
+    Term,
+)
 from decent_cloud.domain.contracts.reset import Reset
 from decent_cloud.domain.contracts.traffic import Traffic
 from decent_cloud.domain.identity.accounts import Account, Device, Link, OldSeed, SeedBox
@@ -47,6 +53,7 @@ from decent_cloud.domain.identity.providers import (
     PoolLogEntry,
     Provider,
 )
+from decent_cloud.domain.keys.first_scripts import ScriptText
 from decent_cloud.domain.ledger.transfers import Side
 from decent_cloud.domain.payments.payment import Payment
 from decent_cloud.domain.payments.refund import Refund
@@ -151,6 +158,8 @@ offerings = _of_record(
 )
 plan_checks = _of_record("plan_checks", PlanCheck, "offering agent")
 
+first_scripts = _of_record("first_scripts", ScriptText, "sha256")
+
 # --- rentals ---
 
 contracts = _of_record(
@@ -190,6 +199,12 @@ credentials = _of_record(
     _child_of("credentials", "contract", "contracts"),
 )
 traffic = _of_record("traffic", Traffic, "contract")
+script_logs = _of_record(
+    "script_logs",
+    SealedLog,
+    "contract n",
+    _child_of("script_logs", "contract", "contracts"),
+)
 assignments = _of_record(
     "assignments",
     Assignment,

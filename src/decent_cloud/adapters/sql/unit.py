@@ -5,6 +5,7 @@ from __future__ import annotations
 from decent_cloud.adapters.sql.accounts import SqlAccounts
 from decent_cloud.adapters.sql.assignments import SqlAssignments
 from decent_cloud.adapters.sql.contracts import SqlContracts
+from decent_cloud.adapters.sql.first_scripts import SqlFirstScripts
 from decent_cloud.adapters.sql.jobs import SqlJobs
 from decent_cloud.adapters.sql.ledger import SqlLedger
 from decent_cloud.adapters.sql.offerings import SqlOfferings
@@ -20,6 +21,7 @@ from decent_cloud.adapters.sql.session import Session
 from decent_cloud.app.ports.accounts import Accounts
 from decent_cloud.app.ports.assignments import Assignments
 from decent_cloud.app.ports.contracts import Contracts
+from decent_cloud.app.ports.first_scripts import FirstScripts
 from decent_cloud.app.ports.jobs import Jobs
 from decent_cloud.app.ports.ledger import Ledger
 from decent_cloud.app.ports.offerings import Offerings
@@ -42,6 +44,7 @@ class SqlUnit:
         self.personal: Personal = SqlPersonal(session, master_key)
         self.providers: Providers = SqlProviders(session)
         self.offerings: Offerings = SqlOfferings(session)
+        self.first_scripts: FirstScripts = SqlFirstScripts(session)
         self.contracts: Contracts = SqlContracts(session)
         self.assignments: Assignments = SqlAssignments(session)
         self.resets: Resets = SqlResets(session)

@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 from decent_cloud.app.ports.accounts import Accounts
 from decent_cloud.app.ports.assignments import Assignments
 from decent_cloud.app.ports.contracts import Contracts
+from decent_cloud.app.ports.first_scripts import FirstScripts
 from decent_cloud.app.ports.jobs import Jobs
 from decent_cloud.app.ports.ledger import Ledger
 from decent_cloud.app.ports.offerings import Offerings
@@ -37,6 +38,7 @@ class UnitOfWork(Protocol):
     personal: Personal
     providers: Providers
     offerings: Offerings
+    first_scripts: FirstScripts
     contracts: Contracts
     assignments: Assignments
     resets: Resets

@@ -7,6 +7,7 @@ from hashlib import sha256
 
 from decent_cloud.domain.catalog.offerings import Offering
 from decent_cloud.domain.keys import canonical
+from decent_cloud.domain.keys.first_scripts import FIELD, FirstScript, script_in
 from decent_cloud.kernel.errors import Conflict, Invalid
 from decent_cloud.kernel.ids import Digest
 from decent_cloud.kernel.money import MAX_AMOUNT_MINOR
@@ -29,15 +30,17 @@ class OfferChanged(Conflict):
 @dataclass(frozen=True, slots=True)
 class Promises:
     """What the terms say beside the machine itself: whether its password can be reset, and whether the
-    agent keeps a key of its own in it for that.
+    agent keeps a key of its own in it for that; and what runs in it before the tenant gets it.
     """
 
     reset: bool = False
     management_key: bool = False
+    first_script: FirstScript | None = None
 
 
 def terms_of(offering: Offering, promises: Promises = Promises()) -> str:
     """Return the canonical JSON of what the offering promises: strings and integers only."""
+    script = promises.first_script
     return canonical.write(
         {
             "accept_mode": offering.accept_mode.value,
@@ -62,6 +65,7 @@ def terms_of(offering: Offering, promises: Promises = Promises()) -> str:
             "reset": _word(promises.reset),
             "sla": {"target_ppm": 0, "tiers": [], "window_hours": 0},
             "title": offering.title,
+            **({FIELD: script.to_json()} if script is not None else {}),
         }
     ).decode()
 
@@ -70,7 +74,9 @@ def promises_of(terms: str) -> Promises:
     """Read out of canonical terms what they promise; nothing where there are none."""
     found = canonical.parse(terms.encode()) if terms else {}
     said = found if isinstance(found, dict) else {}
-    return Promises(said.get("reset") == "yes", said.get("management_key") == "yes")
+    return Promises(
+        said.get("reset") == "yes", said.get("management_key") == "yes", script_in(said)
+    )
 
 
 def _word(promised: bool) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from decent_cloud.domain.keys.first_scripts import OrderedScript
 from decent_cloud.kernel.ids import AccountId, ContractId, Digest, OfferingId, PoolId, TermId
 from decent_cloud.kernel.money import Asset
 from decent_cloud.kernel.status import AcceptMode, ContractState
@@ -21,6 +22,7 @@ class InstancePlan:
     settings: Mapping[str, str]
     reset: bool = False  # the terms promise new passwords
     management_key: bool = False  # the agent may keep a key of its own in the machine
+    first_script: OrderedScript | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,18 @@ class HistoryRow:
 @dataclass(frozen=True, slots=True)
 class SealedCredential:
     """A sealed credential as the agent sent it: `outer` is its JSON."""
+
+    contract: ContractId
+    n: int
+    gen: int
+    outer: str
+    agent: str
+    created_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SealedLog:
+    """The sealed log of a machine's first script as the agent sent it: `outer` is its JSON."""
 
     contract: ContractId
     n: int

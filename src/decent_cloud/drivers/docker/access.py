@@ -5,9 +5,16 @@ from __future__ import annotations
 import io
 import tarfile
 
-from decent_cloud.drivers.contract import InstanceSpec, Rejected, SshKey, TryLater
+from decent_cloud.drivers.contract import (
+    FirstRun,
+    InstanceSpec,
+    Rejected,
+    RunState,
+    SshKey,
+    TryLater,
+)
 from decent_cloud.drivers.docker.api import Engine, Missing, Taken
-from decent_cloud.drivers.parts import authorized_keys
+from decent_cloud.drivers.parts import authorized_keys, run_once
 from decent_cloud.drivers.parts.host_key import dropbear_private, openssh_private
 from decent_cloud.drivers.parts.password_hash import hash_password
 from decent_cloud.drivers.parts.set_password import COMMAND, check_exit, standard_input
@@ -83,6 +90,21 @@ def _run(engine: Engine, container: str, command: tuple[str, ...], fed: bytes) -
         raise Rejected("the machine is gone") from error
     except Taken as error:
         raise TryLater("the machine does not run, or is restarting", after_s=2) from error
+
+
+def run_first(engine: Engine, container: str, script: FirstRun) -> RunState:
+    """Have a first script run at most once inside a running container, and tell how it stands.
+
+    Errors: Rejected, TryLater, Broken.
+    """
+    fed = run_once.standard_input(script)
+    try:
+        code, said = engine.run_raw(container, list(run_once.command()), fed)
+    except Missing as error:
+        raise Rejected("the machine is gone") from error
+    except Taken as error:
+        raise TryLater("the machine does not run, or is restarting", after_s=2) from error
+    return run_once.read_state(code, said)
 
 
 def first_file(tar: bytes) -> str:

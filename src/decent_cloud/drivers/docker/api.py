@@ -163,8 +163,21 @@ class Engine:
         self, container: str, command: list[str], stdin: bytes | None = None
     ) -> tuple[int, str]:
         """Run a short command inside, fed with `stdin`, and return its exit code and output."""
+        code, raw = self._run_raw(container, command, stdin)
+        return code, _text_of(raw)
 
-        def act(client: Any) -> tuple[int, str]:
+    def run_raw(
+        self, container: str, command: list[str], stdin: bytes | None = None
+    ) -> tuple[int, bytes]:
+        """Run a short command inside as `run_in` does, and return its output as it is."""
+        code, raw = self._run_raw(container, command, stdin)
+        return code, _said(raw)
+
+    def _run_raw(
+        self, container: str, command: list[str], stdin: bytes | None
+    ) -> tuple[int, bytes]:
+
+        def act(client: Any) -> tuple[int, bytes]:
             made = client.exec_create(container, command, stdin=stdin is not None)["Id"]
             stream = client.exec_start(made, socket=True)
             with stream._sock, contextlib.closing(stream._response):
@@ -172,7 +185,7 @@ class Engine:
                     stream._sock.sendall(stdin)
                     stream._sock.shutdown(socket.SHUT_WR)
                 raw = self._read_all(stream._sock)
-            return int(client.exec_inspect(made)["ExitCode"] or 0), _text_of(raw)
+            return int(client.exec_inspect(made)["ExitCode"] or 0), raw
 
         return self.call(act)
 
@@ -279,10 +292,15 @@ def _from_status(error: APIError) -> DriverError:
 
 
 def _text_of(raw: bytes) -> str:
-    """Take the engine's frames apart: a kind, three zeros, the length, the text."""
+    """Return the text in the engine's frames."""
+    return _said(raw).decode(errors="replace")
+
+
+def _said(raw: bytes) -> bytes:
+    """Take the engine's frames apart: a kind, three zeros, the length, what was said."""
     text, at = b"", 0
     while at + 8 <= len(raw):
         size = int.from_bytes(raw[at + 4 : at + 8], "big")
         text += raw[at + 8 : at + 8 + size]
         at += 8 + size
-    return text.decode(errors="replace")
+    return text

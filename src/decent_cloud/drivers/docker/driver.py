@@ -12,12 +12,14 @@ import msgspec
 from decent_cloud.drivers.contract import (
     Description,
     DriverError,
+    FirstRun,
     Handle,
     InstanceSpec,
     Limit,
     Observation,
     Probe,
     Rejected,
+    RunState,
     Secret,
     SshKey,
     Traffic,
@@ -37,7 +39,7 @@ _RULES_LAST_S = 10.0  # how long a look at the firewall is believed
 
 
 class DockerDriver:
-    """The contract over a Docker engine; also keeps `CanStop`, `CanResetPassword` and `CanReplaceKeys`."""
+    """The contract over a Docker engine; also stops, resets passwords, replaces keys, meters, runs first scripts."""
 
     def __init__(self, settings: DockerSettings, platform: str, clock: Clock | None = None) -> None:
         self._settings = settings
@@ -137,6 +139,10 @@ class DockerDriver:
     def meter(self, handle: Handle, contract: ContractId) -> Traffic:
         """Read what went through the container's bridge; it counts on over stops and restarts."""
         return self._machines.traffic(handle.data["name"], contract)
+
+    def run_first(self, handle: Handle, contract: ContractId, script: FirstRun) -> RunState:
+        """Have a first script run at most once, by a command inside; the container's end ends it."""
+        return self._machines.run_first(handle.data["name"], contract, script)
 
     def close(self) -> None:
         """Release connections."""

@@ -15,10 +15,12 @@ from decent_cloud.drivers.contract import (
     LABEL_CONTRACT,
     Broken,
     DriverError,
+    FirstRun,
     InstanceSpec,
     NoCapacity,
     Observation,
     Rejected,
+    RunState,
     SshKey,
     Traffic,
     TryLater,
@@ -179,6 +181,15 @@ class Machines:
             raise Rejected(f"there is no container {name}")
         self._require_ours(record, contract)
         return traffic.read(self._engine, record, self.platform, contract)
+
+    def run_first(self, name: str, contract: ContractId, script: FirstRun) -> RunState:
+        """Have a first script run at most once in a running container."""
+        with self._turn(contract):
+            record = self._engine.inspect(name)
+            if record is None:
+                raise Rejected(f"there is no container {name}")
+            self._require_ours(record, contract)
+            return access.run_first(self._engine, record["Id"], script)
 
     @contextlib.contextmanager
     def _turn(self, contract: str) -> Iterator[None]:

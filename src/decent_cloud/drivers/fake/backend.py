@@ -25,6 +25,9 @@ CREATE TABLE IF NOT EXISTS instances (
     password_hash TEXT NOT NULL, stopped INTEGER NOT NULL DEFAULT 0,
     created_at_ms INTEGER NOT NULL, deleted_at_ms INTEGER
 );
+CREATE TABLE IF NOT EXISTS first_runs (
+    machine INTEGER PRIMARY KEY, sha256 TEXT NOT NULL, at_ms INTEGER NOT NULL
+);
 CREATE TABLE IF NOT EXISTS calls (
     id INTEGER PRIMARY KEY AUTOINCREMENT, verb TEXT NOT NULL, contract TEXT NOT NULL,
     at_ms INTEGER NOT NULL
@@ -162,6 +165,12 @@ class FakeBackend:
                 (verb.value, contract),
             )
             return tuple(Call(Verb(row[0]), row[1], row[2]) for row in rows)
+
+    def first_runs(self, machine_id: int) -> tuple[str, ...]:
+        """Return the hash of what a machine ran first, if anything: its marker lets nothing run again."""
+        with self.transaction() as db:
+            rows = db.execute("SELECT sha256 FROM first_runs WHERE machine = ?", (machine_id,))
+            return tuple(str(row[0]) for row in rows)
 
     def takes_password(self, machine_id: int, password: str) -> bool:
         """Tell whether a machine lets somebody in with this password."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from decent_cloud.drivers.contract import (
     Check,
     Description,
     DriverError,
+    FirstRun,
     Handle,
     InstanceSpec,
     Limit,
@@ -23,6 +25,7 @@ from decent_cloud.drivers.contract import (
     Observation,
     Probe,
     Rejected,
+    RunState,
     Secret,
     SshKey,
     TryLater,
@@ -39,7 +42,7 @@ from decent_cloud.drivers.fake.backend import (
 from decent_cloud.drivers.fake.script import Fault, Script, Verb
 from decent_cloud.kernel import codec
 from decent_cloud.kernel.ids import ContractId
-from decent_cloud.kernel.status import Observed
+from decent_cloud.kernel.status import Observed, ScriptOutcome
 
 NAME = "fake"
 VERSION = "1"
@@ -59,7 +62,7 @@ class FakeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class FakeDriver:
-    """The contract over a `FakeBackend`; also keeps `CanStop`, `CanResetPassword` and `CanTryPassword`."""
+    """The contract over a `FakeBackend`; also keeps `CanStop`, `CanResetPassword`, `CanTryPassword`, `CanRunFirst`."""
 
     def __init__(self, backend: FakeBackend, platform: str, settings: FakeSettings) -> None:
         self._backend = backend
@@ -207,6 +210,25 @@ class FakeDriver:
             return tuple(found.ssh_keys.splitlines()) if user == "root" else ()
 
         return self._call(Verb.READ_KEYS, contract, look)
+
+    def run_first(self, handle: Handle, contract: ContractId, script: FirstRun) -> RunState:
+        """Pretend to run a script once: for as long and with such an end as the cloud is told."""
+
+        def run(db: sqlite3.Connection, told: Script) -> RunState:
+            found = self._running(db, told, handle, contract)
+            now_ms = self._backend.clock.now_ms()
+            digest = hashlib.sha256(script.text.encode()).hexdigest()
+            db.execute(
+                "INSERT OR IGNORE INTO first_runs VALUES (?, ?, ?)", (found.id, digest, now_ms)
+            )
+            begun = "SELECT at_ms FROM first_runs WHERE machine = ?"
+            begun_ms = int(db.execute(begun, (found.id,)).fetchone()[0])
+            if now_ms < begun_ms + told.first_ms:
+                return RunState(None)
+            output = told.first_output.encode()
+            return RunState(ScriptOutcome.EXITED, told.first_exit, output)
+
+        return self._call(Verb.RUN, contract, run)
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -33,6 +33,7 @@ class Verb(StrEnum):
     LOGIN = "try_password"
     REPLACE_KEYS = "replace_keys"
     READ_KEYS = "read_keys"
+    RUN = "run_first"
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,6 +43,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     instances younger than that from lists, `inspect_lag_ms` from single reads. An instance is
     creating for `boot_ms` and, once destroyed, deleting for `gone_ms`. With `unique_names` false,
     two creates that do not see each other make two instances, as in a cloud without unique names.
+    A first script runs for `first_ms`, says `first_output` and exits with `first_exit`.
     `dark` machines run but answer nobody; a `foreign_host_key` answers in place of the right one.
     """
 
@@ -54,5 +56,8 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     inspect_lag_ms: int = 0
     boot_ms: int = 0
     gone_ms: int = 0
+    first_ms: int = 0
+    first_exit: int = 0
+    first_output: str = ""
     dark: bool = False
     foreign_host_key: str = ""

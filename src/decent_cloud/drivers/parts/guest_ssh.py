@@ -19,11 +19,13 @@ from decent_cloud.drivers.contract import (
     AuthFailed,
     Broken,
     DriverError,
+    FirstRun,
+    RunState,
     Secret,
     SshKey,
     TryLater,
 )
-from decent_cloud.drivers.parts import authorized_keys
+from decent_cloud.drivers.parts import authorized_keys, run_once
 from decent_cloud.drivers.parts.set_password import check_exit, command_line, standard_input
 
 T = TypeVar("T")
@@ -107,7 +109,18 @@ def _run_as_agent(
     code, said = _run(_feed(door, key, as_user, command, fed), DEADLINE_S)
     if code is None:
         raise TryLater("the machine did not say what became of it")
-    return code, said
+    return code, said.decode(errors="replace")
+
+
+def run_first(door: GuestDoor, key: Secret, as_user: str, script: FirstRun) -> RunState:
+    """Have a first script run at most once, and tell how it stands, as `CanRunFirst` says.
+
+    Enters as `as_user` with a private key (OpenSSH PEM); anyone but root needs `sudo` without a password there.
+    Errors: AuthFailed (the key is not taken, or not yet), TryLater (no answer), Broken.
+    """
+    fed = run_once.standard_input(script)
+    line = run_once.command_line(sudo=as_user != "root")
+    return run_once.read_state(*_run(_feed(door, key, as_user, line, fed), DEADLINE_S))
 
 
 async def _try(door: GuestDoor, user: str, password: Secret) -> Entry:
@@ -137,18 +150,18 @@ async def _command(door: GuestDoor, user: str, auth: dict[str, Any], command: st
 
 async def _feed(
     door: GuestDoor, key: Secret, as_user: str, command: str, fed: bytes
-) -> tuple[int | None, str]:
+) -> tuple[int | None, bytes]:
     try:
         private = asyncssh.import_private_key(key.reveal())
         async with _connect(door, as_user, client_keys=[private]) as connection:
-            done = await connection.run(command, input=fed.decode(), check=False)
+            done = await connection.run(command, input=fed, encoding=None, check=False)
     except asyncssh.PermissionDenied as error:
         raise AuthFailed("the machine does not take the agent's management key") from error
     except asyncssh.HostKeyNotVerifiable as error:
         raise Broken("another machine answers at this address: its host key differs") from error
     except (OSError, TimeoutError, asyncssh.Error) as error:
         raise TryLater(f"no way into the machine over SSH: {type(error).__name__}") from error
-    return done.exit_status, str(done.stdout or "")
+    return done.exit_status, bytes(done.stdout or b"")
 
 
 def _connect(door: GuestDoor, user: str, **auth: Any) -> Any:

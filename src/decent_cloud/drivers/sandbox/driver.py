@@ -10,11 +10,13 @@ from decent_cloud.drivers.contract import (
     Check,
     Description,
     DriverError,
+    FirstRun,
     Handle,
     InstanceSpec,
     Observation,
     Plan,
     Probe,
+    RunState,
     Secret,
     SshKey,
 )
@@ -121,6 +123,10 @@ class SandboxDriver:
     def read_keys(self, handle: Handle, contract: ContractId, user: str) -> tuple[str, ...]:
         """Read which keys let in."""
         return self._machines.read_keys(handle.data["name"], contract, user)
+
+    def run_first(self, handle: Handle, contract: ContractId, script: FirstRun) -> RunState:
+        """Have a first script run at most once, by the server inside; the machine's end ends it."""
+        return self._machines.run_first(handle.data["name"], contract, script)
 
     def check_plan(self, plan: Plan) -> tuple[Check, ...]:
         """Say whether the image may be used and how much memory there is."""

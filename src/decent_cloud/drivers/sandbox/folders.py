@@ -43,6 +43,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     version: int = 1
 
 
+MAX_TOLD_BYTES = 256 * 1024
+
+
 class Folder:
     """One machine's folder; it appears with everything in it, and goes as a whole."""
 
@@ -52,6 +55,8 @@ class Folder:
         self.home = path / "home"
         self.access = path / "access"
         self.shadow = self.access / "shadow"
+        self.asked = self.access / "first-script"  # read only inside: what is to run there once
+        self.told = self.home / ".first-script.told"
         self.etc = path / "etc"
         self.host_key = path / "host_key"
         self.lock = path / "lock"
@@ -240,6 +245,15 @@ def write_private(path: Path, content: bytes, mode: int = 0o600) -> None:
         file.write(content)
         os.fchmod(descriptor, mode)
     draft.replace(path)
+
+
+def read_from_tenant(path: Path) -> bytes:
+    """Read a file that processes inside may have put in place of the right one: no link is followed."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise Broken(f"{path.name} is no plain file")
+        return file.read(MAX_TOLD_BYTES)
 
 
 def told(error: Exception) -> AuthFailed | NoCapacity | Broken:

@@ -5,25 +5,38 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import socket
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from decent_cloud.drivers.contract import (
+    Broken,
     DriverError,
+    FirstRun,
     Handle,
     InstanceSpec,
     Observation,
     Rejected,
+    RunState,
     Secret,
     SshKey,
     TryLater,
 )
+from decent_cloud.drivers.parts import run_once
 from decent_cloud.drivers.parts.host_key import openssh_private
 from decent_cloud.drivers.parts.password_hash import hash_password
 from decent_cloud.drivers.sandbox import launch, tenant_keys
-from decent_cloud.drivers.sandbox.folders import Folder, Record, Store, told, write_private
+from decent_cloud.drivers.sandbox.folders import (
+    Folder,
+    Record,
+    Store,
+    read_from_tenant,
+    told,
+    write_private,
+)
 from decent_cloud.drivers.sandbox.settings import SandboxSettings
 from decent_cloud.kernel import codec
 from decent_cloud.kernel.clock import Clock
@@ -34,6 +47,7 @@ DRIVER = "sandbox"
 LIMITS_SAID = "memory limit: per process; no limit of CPU time and disk"
 _NAME = re.compile(r"dc-[A-Za-z0-9-]{1,60}")
 _SCRIPT = "#!"
+ANSWER_S = 15.0  # what the server inside has for telling how a script stands
 
 OnStep = Callable[[str], None]
 
@@ -170,6 +184,27 @@ class Machines:
                 raise Rejected("machines of this driver have no other user than root", user=user)
             yield folder, record
 
+    def run_first(self, name: str, contract: ContractId, script: FirstRun) -> RunState:
+        """Ask the server inside, which alone can start programs there, and wait for its answer.
+
+        Errors: Rejected, TryLater where it does not answer in time, Broken.
+        """
+        self._store.open()
+        with self._store.turn(_checked(name)):
+            folder = self._store.folder(name)
+            record = folder.record()
+            if record is None:
+                raise Rejected(f"{name} is gone")
+            self._require_ours(folder, record, contract)
+            if not folder.is_alive():
+                raise TryLater(f"{name} does not run", after_s=1)
+            asked = f"{secrets.token_hex(8)}\n".encode()
+            try:
+                write_private(folder.asked, asked + run_once.standard_input(script), 0o644)
+                return _answered(folder, asked)
+            except OSError as error:
+                raise told(error) from error
+
     def _check(self, spec: InstanceSpec) -> None:
         if spec.platform != self.platform or not _NAME.fullmatch(spec.name):
             raise Rejected(f"{spec.name} of {spec.platform} is not for this driver to make")
@@ -244,6 +279,21 @@ class Machines:
         if folder.exists() and folder.record() is None:
             raise Rejected(f"the folder {folder.path} exists and is not ours")
         return Observation(contract, Observed.ABSENT, scope, handle(folder.name))
+
+
+def _answered(folder: Folder, asked: bytes) -> RunState:
+    """Wait until the server inside tells what it was asked for last. Errors: TryLater, Broken, OSError."""
+    deadline_s = time.monotonic() + ANSWER_S
+    while time.monotonic() < deadline_s:
+        with contextlib.suppress(FileNotFoundError):
+            said = read_from_tenant(folder.told)
+            if said.startswith(asked):
+                code, _, rest = said[len(asked) :].partition(b"\n")
+                if not code.isdigit():
+                    raise Broken(f"{folder.name} told something odd about its first script")
+                return run_once.read_state(int(code), rest)
+        time.sleep(0.05)
+    raise TryLater(f"{folder.name} did not say how its first script stands", after_s=2)
 
 
 def handle(name: str) -> Handle:

@@ -15,6 +15,7 @@ from decent_cloud.domain.contracts.assignment import Assignment
 from decent_cloud.domain.keys import b64u
 from decent_cloud.domain.keys.platform import DESIRED, PlatformKey
 from decent_cloud.http.call import Call
+from decent_cloud.http.v1.first_scripts import first_script_view
 from decent_cloud.kernel.codec import from_json, to_json
 from decent_cloud.kernel.ids import AccountId, ContractId
 from decent_cloud.kernel.status import ContractState, ResetSubject
@@ -167,6 +168,7 @@ def assignment_view(work: Work) -> AssignmentView:
             disk_gib=plan.disk_gib,
             settings=dict(plan.settings),
             management_key=plan.management_key,
+            first_script=first_script_view(plan.first_script.script if plan.first_script else None),
         ),
         paid_until_ms=contract.paid_until_ms,
         deadline_ms=contract.deadline_ms,

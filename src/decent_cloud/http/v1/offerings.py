@@ -13,6 +13,7 @@ from decent_cloud.app.offerings import OfferingDetails
 from decent_cloud.domain.catalog.offerings import OfferingFilter
 from decent_cloud.domain.catalog.terms import promises_of
 from decent_cloud.http.call import Call
+from decent_cloud.http.v1.first_scripts import first_script_view
 from decent_cloud.http.v1.pages import Cursor, Limit, page_request
 from decent_cloud.http.v1.plan_checks import plan_check_view
 from decent_cloud.kernel.clock import rfc3339
@@ -190,6 +191,8 @@ def offering_view(found: OfferingDetails) -> OfferingView:
         caution=found.caution,
         plan=found.plan,
         plan_checks=tuple(map(plan_check_view, found.checks)) if found.own else None,
+        first_script=first_script_view(promises.first_script),
+        first_script_text=found.script_text,
     )
 
 

@@ -14,6 +14,7 @@ from decent_cloud.kernel.status import (
     Observed,
     Permission,
 )
+from decent_cloud.wire.v1.first_scripts import FirstScriptView
 from decent_cloud.wire.v1.money import Amount, B64u, Hex64, ShortText, Timestamp
 from decent_cloud.wire.v1.statements import StatementWire
 
@@ -165,6 +166,9 @@ class InstanceTerms(Answer, frozen=True):
     disk_gib: int
     settings: dict[str, str]
     management_key: bool = False  # may be kept in the machine; the signed terms say so
+    first_script: FirstScriptView | None = (
+        None  # its text: GET /assignments/{contract}/first-script
+    )
 
 
 class AssignmentView(Answer, frozen=True):

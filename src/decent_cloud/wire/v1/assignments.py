@@ -12,6 +12,7 @@ from decent_cloud.kernel.status import (
     Observed,
     ProvisionFailure,
 )
+from decent_cloud.wire.v1.first_scripts import LogWire
 from decent_cloud.wire.v1.money import B64u, ShortText
 
 Fence = Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]
@@ -67,6 +68,7 @@ class ProvisionedReport(Request, frozen=True, tag="provisioned", tag_field="outc
     host_keys: Annotated[tuple[ShortText, ...], msgspec.Meta(min_length=1, max_length=8)]
     credential: CredentialWire
     instance: ShortText = ""
+    log: LogWire | None = None  # of the offering's first script
 
 
 class FailedReport(Request, frozen=True, tag="failed", tag_field="outcome"):
@@ -76,6 +78,7 @@ class FailedReport(Request, frozen=True, tag="failed", tag_field="outcome"):
     reason: ProvisionFailure
     detail: ShortText = ""
     left_behind: ShortText = ""
+    log: LogWire | None = None  # of the offering's first script
 
 
 class TerminatedReport(Request, frozen=True, tag="terminated", tag_field="outcome"):

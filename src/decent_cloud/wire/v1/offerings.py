@@ -10,9 +10,11 @@ from decent_cloud.kernel.status import (
     AcceptMode,
     OfferingKind,
     OfferingState,
+    OnScriptFailure,
     PlanState,
     Visibility,
 )
+from decent_cloud.wire.v1.first_scripts import FirstScriptView
 from decent_cloud.wire.v1.money import Amount, Hex64, Name, Timestamp
 from decent_cloud.wire.v1.plan_checks import PlanCheckView
 from decent_cloud.wire.v1.statements import StatementWire
@@ -51,6 +53,10 @@ class OfferingDraft(Request, frozen=True):
     )
     reset: bool = True  # a new password on request, made by the agent
     management_key: bool = False  # the agent keeps an SSH key of its own in the machine
+    # Run once in each new machine, before its tenant gets it: `#!...`, or `#cloud-config`.
+    first_script: Annotated[str, msgspec.Meta(max_length=16_384)] = ""
+    first_script_timeout_s: Annotated[int, msgspec.Meta(ge=10, le=3_600)] = 600
+    first_script_on_failure: OnScriptFailure = OnScriptFailure.HAND_OVER
 
 
 class PublishOffering(Request, frozen=True):
@@ -102,6 +108,8 @@ class OfferingView(Answer, frozen=True):
     caution: str = ""
     plan: PlanState = PlanState.UNKNOWN  # only to the provider
     plan_checks: tuple[PlanCheckView, ...] | None = None  # only to the provider
+    first_script: FirstScriptView | None = None  # runs once before the tenant gets the machine
+    first_script_text: str | None = None  # only to the provider, for one offering
 
 
 class OfferingsPage(Answer, frozen=True):

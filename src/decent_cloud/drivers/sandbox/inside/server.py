@@ -19,6 +19,7 @@ from pathlib import Path
 
 import asyncssh
 
+from decent_cloud.drivers.parts import run_once
 from decent_cloud.drivers.parts.password_hash import hash_password
 from decent_cloud.drivers.sandbox.inside.sessions import Sessions
 
@@ -28,6 +29,12 @@ KEYS = HOME / ".ssh" / "authorized_keys"
 SHADOW = Path("/run/access/shadow")  # the password's hash; written from outside, read only in here
 FIRST_SCRIPT = HOME / ".first-boot"
 READY = b"ready\n"
+ASKED = Path(
+    "/run/access/first-script"
+)  # a line that names the question, and what the program is fed with
+TOLD = HOME / ".first-script.told"
+STATE = HOME / ".first-script"
+_LOOK_EVERY_S = 0.1
 
 _PR_SET_DUMPABLE = 4
 _MIB = 1024 * 1024
@@ -137,7 +144,50 @@ async def serve(plan: Plan) -> None:
         os.write(plan.ready_fd, READY)
         os.close(plan.ready_fd)
         first_boot(sessions)
-        await asyncio.Event().wait()
+        await answer(sessions)
+
+
+async def answer(sessions: Sessions) -> None:
+    """Tell the agent how the first script stands, and start it at the first question, until killed."""
+    last = b""
+    while True:
+        await asyncio.sleep(_LOOK_EVERY_S)
+        try:
+            name, fed = _asked()
+            if name != last:
+                code, said = await _run_first(sessions, fed)
+                _tell(name + b"\n%d\n" % code + said)
+                last = name
+        except OSError:
+            continue  # not asked yet, or no room: asked again later
+
+
+def _asked() -> tuple[bytes, bytes]:
+    name, _, fed = ASKED.read_bytes().partition(b"\n")
+    return name, fed
+
+
+def _tell(answer: bytes) -> None:
+    draft = TOLD.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    draft.write_bytes(answer)
+    draft.replace(TOLD)
+
+
+async def _run_first(sessions: Sessions, fed: bytes) -> tuple[int, bytes]:
+    """Run the fixed program, which returns soon, beside all sessions."""
+    child = await asyncio.create_subprocess_exec(
+        *run_once.command(str(STATE)),
+        cwd=HOME,
+        env=sessions.environment(),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=sessions.limit,
+    )
+    said, _ = await child.communicate(fed)
+    return child.returncode or 0, said
 
 
 def first_boot(sessions: Sessions) -> None:

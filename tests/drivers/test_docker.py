@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from decent_cloud.drivers.conformance.specs import handle_of, new_contract, new_spec
+from decent_cloud.drivers.conformance.specs import handle_of, new_contract, new_plan, new_spec
 from decent_cloud.drivers.conformance.suite import ConformanceSuite
 from decent_cloud.drivers.contract import (
     AuthFailed,
@@ -67,6 +67,18 @@ def test_the_probe_runs_machines_and_finds_what_holds(rig: DockerRig) -> None:
     assert rig.driver().probe() is probe
     assert time.monotonic() - begin < 1
     assert rig.driver().list_owned() == ()
+
+
+def test_a_plan_that_no_machine_of_this_host_can_be_is_found_before_it_is_rented(
+    rig: DockerRig,
+) -> None:
+    driver = rig.driver(images={"tiny": "built-in:tiny", "gone": "not-here:1"})
+    plan = new_plan(rig, image="gone", cpu_milli=9_999_000, settings={"user": "admin"})
+    failed = {each.name: each.cure for each in driver.check_plan(plan) if not each.passed}
+    assert set(failed) == {"image", "cpu", "user"}
+    assert failed["image"] == "docker pull not-here:1"
+    assert failed["cpu"].startswith("offer ")
+    assert driver.list_owned() == ()
 
 
 def test_an_image_off_the_list_is_rejected(rig: DockerRig) -> None:

@@ -150,11 +150,13 @@ def test_after_leave_to_create_the_work_stays_with_its_engine(scene: Scene, away
     if away_ms:
         market.pass_time(away_ms)
     _looks_again(second)
-    assert market.tenant.contract(contract).state == "provisioning"
+    waiting = market.tenant.contract(contract)
+    assert (waiting.state, waiting.agent_connected) == ("provisioning", not away_ms)
     assert scene.made_on(scene.two, contract) == 0
 
     one.mend()
     scene.check_login(contract, one)
+    until("it shows", lambda: market.tenant.contract(contract).agent_connected)
     convergence.ended(market, contract)
 
 

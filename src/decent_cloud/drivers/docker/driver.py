@@ -10,6 +10,7 @@ from typing import Self
 import msgspec
 
 from decent_cloud.drivers.contract import (
+    Check,
     Description,
     DriverError,
     FirstRun,
@@ -17,6 +18,7 @@ from decent_cloud.drivers.contract import (
     InstanceSpec,
     Limit,
     Observation,
+    Plan,
     Probe,
     Rejected,
     RunState,
@@ -24,7 +26,7 @@ from decent_cloud.drivers.contract import (
     SshKey,
     Traffic,
 )
-from decent_cloud.drivers.docker import mapping, trials
+from decent_cloud.drivers.docker import mapping, plans, trials
 from decent_cloud.drivers.docker.api import Engine
 from decent_cloud.drivers.docker.firewall import Firewall
 from decent_cloud.drivers.docker.image import Images
@@ -39,7 +41,7 @@ _RULES_LAST_S = 10.0  # how long a look at the firewall is believed
 
 
 class DockerDriver:
-    """The contract over a Docker engine; also stops, resets passwords, replaces keys, meters, runs first scripts."""
+    """The contract over a Docker engine, with every ability there is."""
 
     def __init__(self, settings: DockerSettings, platform: str, clock: Clock | None = None) -> None:
         self._settings = settings
@@ -143,6 +145,10 @@ class DockerDriver:
     def run_first(self, handle: Handle, contract: ContractId, script: FirstRun) -> RunState:
         """Have a first script run at most once, by a command inside; the container's end ends it."""
         return self._machines.run_first(handle.data["name"], contract, script)
+
+    def check_plan(self, plan: Plan) -> tuple[Check, ...]:
+        """Compare an offering with the engine's images and the host's size."""
+        return plans.check(self._engine, self._images, plan)
 
     def close(self) -> None:
         """Release connections."""

@@ -19,7 +19,7 @@ from tests.support.icp.replica import RAN_UNSEEN, Fault
 
 pytestmark = pytest.mark.slow
 
-RUNS = int(os.environ.get("DECENT_PAYOUT_RUNS", "300"))
+RUNS = int(os.environ.get("DECENT_PAYOUT_RUNS", "250"))
 
 CHANGES: dict[str, Callable[[Network], object]] = {
     "fee": lambda net: setattr(net.ledger, "fee", net.ledger.fee + 1),
@@ -71,10 +71,15 @@ class Story:
 STORIES = st.builds(
     Story,
     kind=st.sampled_from(list(LedgerKind)),
-    faults=st.lists(st.sampled_from(list(Fault)), max_size=6),
-    reads=st.lists(st.sampled_from(list(Fault)), max_size=4),
-    crashes=st.sets(st.integers(1, 24), max_size=5),
-    changes=st.dictionaries(st.integers(1, 24), st.sampled_from(sorted(CHANGES)), max_size=5),
+    # What ran unseen is where money is lost: most stories have some of it, early.
+    faults=st.lists(st.sampled_from([*Fault, *sorted(RAN_UNSEEN) * 3]), max_size=6),
+    reads=st.lists(st.sampled_from(list(Fault)), max_size=3),
+    crashes=st.sets(st.integers(2, 20), max_size=4),
+    changes=st.dictionaries(
+        st.integers(3, 16),
+        st.sampled_from([*sorted(CHANGES), "fee", "dark", "upgrade", "5 minutes"]),
+        max_size=6,
+    ),
 )
 
 
@@ -91,6 +96,7 @@ def play(story: Story) -> tuple[Payer, Paid | NotPaid]:
     return payer, ended
 
 
+@pytest.mark.timeout(1_800)
 @settings(
     max_examples=RUNS,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -26,7 +26,7 @@ _PROGRAMS = {
     "chpasswd": """while IFS=: read -r user hash; do printf %s "$hash" > "$GUEST/$user.hash"; done""",
     "chage": """for user; do :; done; rm -f "$GUEST/$user.expired\"""",
     "passwd": """for user; do :; done; hash=$(cat "$GUEST/$user.hash"); printf '!%s' "$hash" > "$GUEST/$user.hash\"""",
-    "sed": """exec /usr/bin/sed -i "$2" "$GUEST/home/root/.ssh/authorized_keys\"""",
+    "sed": """exec /usr/bin/sed -i "$2" "$GUEST/homes/root/.ssh/authorized_keys\"""",
     "sudo": """shift; exec "$@\"""",
 }
 
@@ -91,7 +91,7 @@ class Guest:
         self._key_file(user).write_text("".join(f"{each}\n" for each in kept))
 
     def _key_file(self, user: str) -> Path:
-        return self._folder / "home" / user / ".ssh" / "authorized_keys"
+        return self._folder / "homes" / user / ".ssh" / "authorized_keys"
 
     def _move_in(self, user: str) -> None:
         """Give a user a home, and a line in the machine's own passwd."""

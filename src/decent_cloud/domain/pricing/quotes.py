@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from decent_cloud.domain.pricing.breaker import MAX_AGE_MS, NEVER_LOOKED, Standing
+from decent_cloud.domain.pricing.breaker import MAX_AGE_MS, NEVER_LOOKED, Accepted, Standing
 from decent_cloud.domain.pricing.errors import PriceUnavailable, QuoteExpired, QuoteUsed
 from decent_cloud.domain.pricing.numbers import E12
 from decent_cloud.domain.pricing.observation import Observation
@@ -65,7 +65,7 @@ def quotable(
     reason = NEVER_LOOKED if standing is None else standing.reason
     if standing is not None and standing.state is PriceState.OK and standing.accepted is not None:
         if now_ms - standing.accepted.at_ms <= QUOTABLE_MS:
-            return _of_market(standing, asset)
+            return _of_market(asset, standing.accepted)
         reason = f"the newest round is {(now_ms - standing.accepted.at_ms) // MINUTE_MS} min old"
     if by_hand is not None and by_hand.stands(now_ms):
         return _by_hand(by_hand)
@@ -84,7 +84,7 @@ def showable(
     except PriceUnavailable:
         if standing is None or standing.accepted is None or state_now(standing, now_ms) is _HALTED:
             raise
-        return _of_market(standing, asset)
+        return _of_market(asset, standing.accepted)
 
 
 _HALTED = PriceState.HALTED
@@ -129,10 +129,7 @@ def spend(quote: Quote, used_for: str, now_ms: int) -> Quote:
     return replace(quote, used_for=used_for, used_at_ms=now_ms)
 
 
-def _of_market(standing: Standing, asset: Asset) -> Price:
-    found = standing.accepted
-    if found is None:
-        raise PriceUnavailable(f"no price of {asset.value}: {standing.reason}", asset=asset.value)
+def _of_market(asset: Asset, found: Accepted) -> Price:
     return Price(
         asset,
         found.price_e12,

@@ -198,8 +198,6 @@ def _moved(seen: Seen, found: Accepted) -> Outcome:
     if low_e12 <= found.price_e12 <= high_e12:
         return good(found)
     held_e12 = min(max(found.price_e12, low_e12), high_e12)
-    if held_e12 <= 0:
-        return good(found)
     held = Accepted(held_e12, found.at_ms, found.spread_ppm, found.observations)
     reason = f"moves faster than {_percent(MAX_MOVE_PPM_PER_HOUR)} an hour"
     return Outcome(RoundEvent.CAPPED, held, reason)

@@ -147,3 +147,12 @@ def test_a_network_down_for_more_than_a_day_ends_in_not_paid(kind: LedgerKind) -
     # The DCT ledger forgets: nothing is sent again before its log was read.
     assert len(payer.attempts) == 1 if kind is LedgerKind.DCT else len(payer.attempts) > 20
     net.http.close()
+
+
+def test_a_look_at_the_log_from_before_the_last_attempt_is_too_old_to_send_again() -> None:
+    # The first attempt never ran and was looked for; the second ran unseen, then the ledger forgot it.
+    faults = [Fault.REJECTED_BEFORE, Fault.REJECTED_AFTER]
+    payer, ended = play(Story(LedgerKind.DCT, faults, [], set(), {10: "upgrade"}))
+    assert isinstance(ended, Paid)
+    assert (payer.net.paid(payer.terms), len(payer.attempts)) == (1, 2)
+    assert payer.steps.count("ScanLog") == 2

@@ -86,6 +86,7 @@ def test_what_is_sold_out_is_closed_until_there_is_stock_again(
             [list(each["regions"]) for each in cloud.sizes],
         )
         cloud.sell_out()
+        agent.account.wait(60)  # what was read before is too old then
         program.offered.look(everything=True)
         eventually(lambda: seen(shop.owner, offering)["plan"] == "fails", 30)
         assert "sold out" in problems(seen(shop.owner, offering))[0]
@@ -99,6 +100,7 @@ def test_what_is_sold_out_is_closed_until_there_is_stock_again(
             each["sizes"] = sizes
         for each, regions in zip(cloud.sizes, stock[1], strict=True):
             each["regions"] = regions
+        agent.account.wait(60)  # what was read before is too old then
         program.offered.look(everything=True)
         eventually(lambda: seen(tenant, offering)["rentable"], 30)
 

@@ -6,7 +6,7 @@ import json
 import secrets
 import threading
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -23,9 +23,14 @@ from decent_cloud.programs.agent import cli
 from tests.agent.rig import eventually
 from tests.agent.test_register import in_background, joined, open_relay, post_link
 from tests.drivers.proxmox_rig import ProxmoxRig
+from tests.support.clouds.digitalocean import TOKEN as DIGITALOCEAN_TOKEN
+from tests.support.clouds.digitalocean import DigitalOceanCloud
+from tests.support.clouds.hetzner import TOKEN as HETZNER_TOKEN
 from tests.support.clouds.hetzner import HetznerCloud
 from tests.support.clouds.proxmox import TOKEN, FakeProxmox
-from tests.support.clouds.server import serving_cloud
+from tests.support.clouds.server import Cloud, serving_cloud
+from tests.support.clouds.vultr import TOKEN as VULTR_TOKEN
+from tests.support.clouds.vultr import VultrCloud
 from tests.support.people import ALL_PERMISSIONS, Shop, delegate
 from tests.support.platform import Platform
 
@@ -102,6 +107,69 @@ def test_a_token_goes_from_standard_input_to_a_closed_file_and_nowhere_else(tmp_
     assert token.read_text() == "wrong-token-2f9c\n"
     assert token.stat().st_mode & 0o777 == 0o600
     assert "wrong-token-2f9c" not in result.output + (tmp_path / "etc/agent.toml").read_text()
+
+
+CLOUDS = [
+    pytest.param("hetzner", HetznerCloud, "/v1", HETZNER_TOKEN, id="hetzner"),
+    pytest.param("digitalocean", DigitalOceanCloud, "", DIGITALOCEAN_TOKEN, id="digitalocean"),
+    pytest.param("vultr", VultrCloud, "/v2", VULTR_TOKEN, id="vultr"),
+]
+SOLD = {  # what the fakes have
+    "hetzner": ('images={debian-12="debian-12"}', 'locations=["fsn1"]'),
+    "digitalocean": ('images={debian-12="debian-12-x64"}', 'regions=["fra1"]'),
+    "vultr": ('images={debian-12="Debian 12 x64 (bookworm)"}', 'regions=["fra"]'),
+}
+
+
+def of_cloud(folder: Path, driver: str, api: str, *words: str, said: str) -> Result:
+    given = ("--platform", NOBODY, "--data-dir", str(folder / "data"), "--set", f'api="{api}"')
+    sold = [word for each in SOLD[driver] for word in ("--set", each)]
+    return run(folder, driver, *given, *sold, "--token-from", "-", *words, said=f"{said}\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("driver", "cloud", "path", "token"), CLOUDS)
+def test_a_cloud_is_set_up_with_a_token_and_then_waits_for_its_registration(
+    tmp_path: Path, driver: str, cloud: Callable[[], Cloud], path: str, token: str
+) -> None:
+    with serving_cloud(cloud()) as served:
+        result = of_cloud(
+            tmp_path, driver, f"{served.origin}{path}", "--no-register", "--json", said=token
+        )
+    assert result.exit_code == 0, result.output
+    done = json.loads(result.stdout)
+    assert (done["ready"], done["registered"]) == (True, False)
+    assert done["next"][0].endswith("register CODE")
+    read = read_settings(tmp_path / "etc/agent.toml")
+    assert (read.driver, read.driver_settings["api"]) == (driver, f"{served.origin}{path}")
+    assert load_keys(read.key_file).kid == done["agent"]
+    assert token not in result.output + (tmp_path / "etc/agent.toml").read_text()
+    assert (tmp_path / "data/backend.token").read_text().strip() == token
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("driver", "cloud", "path", "token"), CLOUDS)
+def test_a_cloud_that_does_not_take_the_token_burns_no_setup_token(
+    tmp_path: Path, driver: str, cloud: Callable[[], Cloud], path: str, token: str
+) -> None:
+    """A registration would fail otherwise here: there is no platform."""
+    code = ("--code", "7KQF2-M9XPD-3AWZ6-T8RHC")
+    with serving_cloud(cloud()) as served:
+        api = f"{served.origin}{path}"
+        failed = of_cloud(tmp_path, driver, api, *code, said="wrong-token-2f9c")
+        assert failed.exit_code == 1, failed.output
+        assert "no setup token used" in failed.stdout
+        again = of_cloud(tmp_path, driver, api, "--no-register", "--json", said=token)
+        assert again.exit_code == 0, again.output
+        assert json.loads(again.stdout)["registered"] is False
+
+
+def test_the_examples_in_the_help_are_plain() -> None:
+    for command in ("register", "doctor", "setup", "install-service"):
+        shown = CliRunner().invoke(cli, [command, "--help"]).output
+        assert f"Examples: dc-agent {command}" in shown.replace("sudo ", "")
+        assert "\\b" not in shown
+        assert "\b" not in shown
 
 
 @pytest.mark.parametrize(

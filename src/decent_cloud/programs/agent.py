@@ -95,7 +95,7 @@ def register(
     out: Path | None,
     accept: Path | None,
 ) -> None:
-    r"""Join a provider with a setup token, or offline with files.
+    """Join a provider with a setup token, or offline with files.
 
     The provider makes the token with: decent setup-token create --pool POOL --wait
 
@@ -103,7 +103,7 @@ def register(
     Examples: dc-agent register 7KQF2-M9XPD-3AWZ6-T8RHC
               dc-agent register --offline --chain chain.json --out add.json
               dc-agent register --accept cosigned.json
-    """
+    """  # noqa: D301 - click wants the character itself
     settings, _ = agent_auto.chosen(context.settings())
     keys = load_keys(settings.key_file)
     with context.journal(settings) as journal:
@@ -171,12 +171,12 @@ def run(context: Context) -> None:
 )
 @answered
 def doctor(context: Context, verify_api: bool) -> None:
-    r"""Try everything the agent needs and say how to cure what fails; exit code 1 if something does.
+    """Try everything the agent needs and say how to cure what fails; exit code 1 if something does.
 
     \b
     Examples: dc-agent doctor
               dc-agent doctor --verify-api --json
-    """
+    """  # noqa: D301 - click wants the character itself
     settings, choice = agent_auto.examined(context.settings())
     checks = choice + examine(
         Patient(

@@ -26,7 +26,7 @@ _USUAL_USER = "dc-agent"
 @click.option("--print", "only_print", is_flag=True, help="Show the unit; change nothing.")
 @answered
 def install_service(context: Context, user: str, only_print: bool) -> None:
-    r"""Install the agent as a hardened systemd service; the same again changes nothing.
+    """Install the agent as a hardened systemd service; the same again changes nothing.
 
     The driver docker needs root for its firewall; without one, a user in the group docker, who is as
     good as root on this host.
@@ -34,7 +34,7 @@ def install_service(context: Context, user: str, only_print: bool) -> None:
     \b
     Examples: sudo dc-agent install-service --user dc-agent
               dc-agent install-service --print
-    """
+    """  # noqa: D301 - click wants the character itself
     settings = context.settings()
     user = user or _owner(settings.key_file)
     program = Path(shutil.which(sys.argv[0]) or sys.argv[0]).resolve()

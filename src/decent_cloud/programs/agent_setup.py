@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
 
@@ -65,76 +66,103 @@ _OWN_HOST = frozenset({"docker", "sandbox"})
 @click.option("--no-register", is_flag=True, help="Stop before the registration.")
 @click.option("--wait", "wait_s", default=600.0, show_default=True, help="Seconds to wait.")
 @answered
-def setup(
-    context: Context,
-    driver: str,
-    platform: str,
-    data_dir: str,
-    public_host: str,
-    token_from: TextIO | None,
-    pairs: tuple[str, ...],
-    template_vmid: int,
-    template_name: str,
-    template_url: str,
-    template_checksum: str,
-    template_address: str,
-    code: str,
-    no_register: bool,
-    wait_s: float,
-) -> None:
-    r"""Set this agent up for a backend; run it again after any interruption and it goes on.
+def setup(context: Context, /, **given: Any) -> None:
+    """Set this agent up for a backend; run it again after any interruption and it goes on.
 
     What was answered is kept in the settings file. The setup token is used when all else works.
 
     \b
     Examples: dc-agent setup docker --platform https://cloud.example
               dc-agent setup hetzner --token-from token.txt --no-register
-    """
-    if driver not in registry.known():
-        raise Invalid(f"known drivers: {', '.join(registry.known())}", field="driver")
+    """  # noqa: D301 - click wants the character itself
+    wish = _Wish(**given)
     table = read_table(context.config)
-    if driver != "proxmox" and (template_vmid or template_url):
-        raise Invalid("templates are made for proxmox only", field="template-url")
-    if template_url and not template_vmid:
-        raise Invalid("say which id the template gets with --template-vmid", field="template-vmid")
-    if table.get("driver", driver) != driver:
-        raise Invalid(
-            f"{context.config} is for the driver {table['driver']!r}; give another file with --config",
-            field="driver",
-        )
-    table["driver"] = driver
-    _answer(table, "platform", platform, "Address of the platform")
-    _answer(table, "data_dir", data_dir, "Folder for keys and journal", "/var/lib/dc-agent")
-    if driver in _OWN_HOST or public_host:
-        _answer(table, "public_host", public_host, "Name under which tenants reach this host")
-    own = _table(table, "driver_settings")
-    own.update(_given(pairs))
-    for name, question in _ASKED.get(driver, {}).items():
-        _answer(own, name, "", question)
-    if driver in _WITH_TOKEN:
-        given = token_from.read() if token_from is not None else ""
-        _token(own, Path(str(table["data_dir"])), given, _WITH_TOKEN[driver])
-    if template_vmid:
-        _table(own, "images")[template_name] = template_vmid
+    _check_wish(wish, table, context.config)
+    _answer_all(wish, table)
     write_table(context.config, table)
     settings = context.settings()
     say = _hush if context.json else _say
-    if template_url:
-        request = TemplateRequest(
-            template_vmid, template_name, template_url, template_checksum, template_address
-        )
-        make_template(read_proxmox(settings.driver_settings), request, say)
-    keys_made = _make_keys(settings)
+    if wish.template_url:
+        make_template(read_proxmox(settings.driver_settings), wish.template(), say)
+    kid = _make_keys(settings)
     failed = [check for check in _checks(settings) if not check.passed]
     if failed:
-        lines = [f"FAIL  {e.name}: {e.detail}\n      cure: {e.cure}" for e in failed]
-        lines.append("nothing was registered and no setup token used; cure it and run this again")
-        context.show({"ready": False, "failed": failed}, "\n".join(lines))
+        _tell_failed(context, failed)
         sys.exit(UNWELL)
-    registered = _register(context, settings, code, wait_s, stop=no_register)
+    registered = _register(context, settings, wish)
     steps = _next_steps(context.config, registered=registered)
-    done = {"ready": True, "registered": registered, "agent": keys_made, "next": steps}
+    done = {"ready": True, "registered": registered, "agent": kid, "next": steps}
     context.show(done, "\n".join(["everything works. Next:", *(f"  {each}" for each in steps)]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What the command was given, by the names of its options."""
+
+    driver: str
+    platform: str
+    data_dir: str
+    public_host: str
+    token_from: TextIO | None
+    pairs: tuple[str, ...]
+    template_vmid: int
+    template_name: str
+    template_url: str
+    template_checksum: str
+    template_address: str
+    code: str
+    no_register: bool
+    wait_s: float
+
+    def template(self) -> TemplateRequest:
+        return TemplateRequest(
+            self.template_vmid,
+            self.template_name,
+            self.template_url,
+            self.template_checksum,
+            self.template_address,
+        )
+
+
+def _check_wish(wish: _Wish, table: dict[str, object], config: Path) -> None:
+    """Refuse what does not fit together, or the settings that are kept. Errors: Invalid."""
+    if wish.driver not in registry.known():
+        raise Invalid(f"known drivers: {', '.join(registry.known())}", field="driver")
+    if wish.driver != "proxmox" and (wish.template_vmid or wish.template_url):
+        raise Invalid("templates are made for proxmox only", field="template-url")
+    if wish.template_url and not wish.template_vmid:
+        raise Invalid("say which id the template gets with --template-vmid", field="template-vmid")
+    if table.get("driver", wish.driver) != wish.driver:
+        raise Invalid(
+            f"{config} is for the driver {table['driver']!r}; give another file with --config",
+            field="driver",
+        )
+
+
+def _answer_all(wish: _Wish, table: dict[str, object]) -> None:
+    """Put every answer into the table; the token goes into its own file. Errors: Invalid."""
+    driver = wish.driver
+    table["driver"] = driver
+    _answer(table, "platform", wish.platform, "Address of the platform")
+    _answer(table, "data_dir", wish.data_dir, "Folder for keys and journal", "/var/lib/dc-agent")
+    if driver in _OWN_HOST or wish.public_host:
+        question = "Name under which tenants reach this host"
+        _answer(table, "public_host", wish.public_host, question)
+    own = _table(table, "driver_settings")
+    own.update(_given(wish.pairs))
+    for name, question in _ASKED.get(driver, {}).items():
+        _answer(own, name, "", question)
+    if driver in _WITH_TOKEN:
+        token = wish.token_from.read() if wish.token_from is not None else ""
+        _token(own, Path(str(table["data_dir"])), token, _WITH_TOKEN[driver])
+    if wish.template_vmid:
+        _table(own, "images")[wish.template_name] = wish.template_vmid
+
+
+def _tell_failed(context: Context, failed: list[Check]) -> None:
+    lines = [f"FAIL  {e.name}: {e.detail}\n      cure: {e.cure}" for e in failed]
+    lines.append("nothing was registered and no setup token used; cure it and run this again")
+    context.show({"ready": False, "failed": failed}, "\n".join(lines))
 
 
 def _table(table: dict[str, object], name: str) -> dict[str, object]:
@@ -202,13 +230,12 @@ def _checks(settings: AgentSettings) -> tuple[Check, ...]:
         driver.close()
 
 
-def _register(
-    context: Context, settings: AgentSettings, code: str, wait_s: float, *, stop: bool
-) -> bool:
+def _register(context: Context, settings: AgentSettings, wish: _Wish) -> bool:
+    code = wish.code
     with context.journal(settings) as journal:
         if journal.fact(PLATFORM_ID):
             return True
-        if stop:
+        if wish.no_register:
             return False
         if not code:
             if not sys.stdin.isatty():
@@ -216,7 +243,7 @@ def _register(
             code = click.prompt("Setup token (decent setup-token create --pool POOL)", err=True)
         keys = load_keys(settings.key_file)
         say = _hush if context.json else _say
-        Registrar(settings, keys, journal, SystemClock(), say, wait_s).by_code(code)
+        Registrar(settings, keys, journal, SystemClock(), say, wish.wait_s).by_code(code)
     return True
 
 

@@ -39,7 +39,15 @@ pytestmark = pytest.mark.journey
 CANARY = "canary@sings.example"
 # What changes with time and calls and tells nothing about a rental: nonces and answers, ticks, and what
 # the agent, which goes on living, says with each heartbeat.
-LIVELY = {"nonces", "answers", "platform", "jobs", "agent_presences", "agent_holdings", "plan_checks"}
+LIVELY = {
+    "nonces",
+    "answers",
+    "platform",
+    "jobs",
+    "agent_presences",
+    "agent_holdings",
+    "plan_checks",
+}
 
 
 @dataclass(frozen=True, slots=True)

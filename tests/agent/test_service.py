@@ -94,3 +94,17 @@ def test_systemd_understands_it(tmp_path: Path, driver: str) -> None:
     )
     ours = [line for line in done.stderr.splitlines() if UNIT in line]
     assert ours == [], done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze here")
+@pytest.mark.parametrize("driver", ["docker", "hetzner"])
+def test_systemd_finds_little_of_it_exposed(tmp_path: Path, driver: str) -> None:
+    """Of 10; what counts differs between its versions, so the bound is a wide one."""
+    install(unit_text(service(tmp_path, driver)), tmp_path)
+    line = ["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=40"]
+    done = subprocess.run(
+        [*line, str(tmp_path / UNIT)], check=False, capture_output=True, text=True, timeout=60
+    )
+    if "unrecognized option" in done.stderr or "Unknown" in done.stderr:
+        pytest.skip("this systemd-analyze judges no files")
+    assert done.returncode == 0, done.stdout[-400:] + done.stderr[-400:]

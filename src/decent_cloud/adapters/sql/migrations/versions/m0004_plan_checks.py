@@ -1,26 +1,23 @@
-"""What machines received and sent: one table, frozen as it was."""
+"""What agents said of offerings that they compared with their backends: one table, frozen as it was."""
 
 from __future__ import annotations
 
 from alembic import op
 
-revision = "0006"
-down_revision = "0008"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 
 _TEXT = {"sqlite": "TEXT", "postgresql": 'TEXT COLLATE "C"'}
 _STATEMENT = """
-CREATE TABLE traffic (
-  "contract" {text} NOT NULL,
-  "first_ms" BIGINT NOT NULL,
-  "before_received_bytes" BIGINT NOT NULL,
-  "before_sent_bytes" BIGINT NOT NULL,
-  "run_ms" BIGINT NOT NULL,
-  "run_received_bytes" BIGINT NOT NULL,
-  "run_sent_bytes" BIGINT NOT NULL,
+CREATE TABLE plan_checks (
+  "offering" {text} NOT NULL,
+  "agent" {text} NOT NULL,
+  "revision" BIGINT NOT NULL,
   "at_ms" BIGINT NOT NULL,
-  CONSTRAINT pk_traffic PRIMARY KEY ("contract")
+  "problems" {text} NOT NULL,
+  CONSTRAINT pk_plan_checks PRIMARY KEY ("offering", "agent")
 )
 """
 

@@ -75,9 +75,17 @@ class Nursery:
                 self._condition.notify_all()
 
 
-@functools.cache
+_FIRST_USE = threading.Lock()
+
+
 def nursery() -> Nursery:
     """Return this process's nursery, made on first use; it ends with this process."""
+    with _FIRST_USE:  # a cache alone lets two threads make one each
+        return _only_nursery()
+
+
+@functools.cache
+def _only_nursery() -> Nursery:
     return Nursery()
 
 

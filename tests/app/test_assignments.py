@@ -460,6 +460,7 @@ def test_agents_are_woken_by_what_concerns_their_pool(
     use.cancel(tenant, contract)
     events = use.read(lambda uow: uow.outbox.read_stream(f"pool/{shop.pool.id}", 0, 100))
     assert [(event.kind, event.subject) for event in events] == [
+        ("offering", ""),  # what is on offer in the pool changed
         ("running", contract.id),
         ("running", contract.id),
         ("absent", contract.id),

@@ -29,7 +29,8 @@ PROMISES = {
     "rent": promised(f"{_HERE}.rent:rent", "Rent a machine and wait until it answers."),
     "contracts": promised(f"{_HERE}.contracts:group", "What you rent, and what is rented of you."),
     "creds": promised(
-        f"{_HERE}.creds:group", "Open what an agent sealed for you, and have new passwords made."
+        f"{_HERE}.creds:group",
+        "Open what an agent sealed for you, and have new passwords and SSH keys put in.",
     ),
     "ssh": promised(f"{_HERE}.ssh:ssh", "Log in, with the signed host key pinned."),
     "balance": promised(f"{_HERE}.money:balance", "What the platform holds in your name."),

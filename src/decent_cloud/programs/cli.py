@@ -30,7 +30,7 @@ def _grant() -> click.Command:
 
 cli.promises = {
     **cli.promises,
-    "admin": Promise("Prove the books; grant admin rights.", _admin),
+    "admin": Promise("Prove the books; grant admin rights; set prices by hand.", _admin),
     "serve": Promise("Run the platform's server.", _serve),
 }
 

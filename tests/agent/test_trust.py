@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from decent_cloud.agent.daemon import Agent
 from decent_cloud.agent.desired import ALARM_DISTRUST, ALARM_SILENT
 from decent_cloud.agent.journal import LOG_SEQ
 from decent_cloud.agent.plan import SILENT_DESTROY_MS, SILENT_STOP_MS
@@ -79,12 +80,15 @@ def move_in(rented: Rented, url: str) -> None:
     rented.shop.owner.url = rented.tenant.url = url
 
 
+def _alarms(agent: Agent) -> dict[str, str]:
+    return {alarm.name: alarm.text for alarm in agent.work.journal.alarms()}
+
+
 def distrusts(rented: Rented, words: str) -> None:
     rig = rented.rig
     with running(rig) as agent:
         eventually(lambda: agent.desired.standing is Standing.DISTRUSTED)
-        alarms = {alarm.name: alarm.text for alarm in agent.work.journal.alarms()}
-        assert words in alarms[ALARM_DISTRUST]
+        eventually(lambda: words in _alarms(agent).get(ALARM_DISTRUST, ""))
         time.sleep(2.5)  # some passes and surveys more
         assert agent.desired.standing is Standing.DISTRUSTED
         assert rented.untouched()

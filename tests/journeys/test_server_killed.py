@@ -60,6 +60,19 @@ def _disputed_and_won(market: Market, offering: OfferingView) -> None:
     assert len(market.machines(contract)) == 1
 
 
+def _disputed_for_a_day(market: Market, offering: OfferingView) -> None:
+    """The look after a day of suspension finds a machine that was stopped, and leaves the contract alone."""
+    contract = _rent(market, offering, card="test-dispute-won")
+    market.wait_state(contract, "active")
+    market.pass_time(5_000)
+    until("the dispute is seen", lambda: _payment(market, contract) in {"disputed", "won"})
+    market.pass_time(24 * HOUR_MS + MINUTE_MS)
+    until("the dispute is decided", lambda: _payment(market, contract) == "won")
+    market.wait_state(contract, "active")
+    convergence.ended(market, contract)
+    assert len(market.machines(contract)) == 1
+
+
 def _rent(market: Market, offering: OfferingView, **how: str) -> str:
     market.wait_rentable(offering)  # after a jump of time the agent must be heard again
     return market.tenant.rent(offering, **how).id  # type: ignore[arg-type]
@@ -98,7 +111,13 @@ def _credit(market: Market) -> int:
     return market.tenant.credit_minor()
 
 
-LIVES: tuple[Life, ...] = (_rented_and_cancelled, _run_out, _disputed_and_won, _renewed)
+LIVES: tuple[Life, ...] = (
+    _rented_and_cancelled,
+    _run_out,
+    _disputed_and_won,
+    _disputed_for_a_day,
+    _renewed,
+)
 
 
 @pytest.fixture(scope="module")

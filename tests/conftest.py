@@ -100,13 +100,6 @@ def postgres_database(postgres_server: PostgresServer) -> Iterator[Callable[...,
         postgres_server.drop_database(url)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests on one worker, and all that stand on the container engine too: there is one engine."""
-    for item in items:
-        group = "engine" if item.get_closest_marker("docker") else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     lines = LEFT_OUT.read_text().splitlines() if LEFT_OUT.exists() else []
     if lines:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from decent_cloud.app import assignments, resets
+from decent_cloud.app import assignments, reset_reports, resets
 from decent_cloud.app.caller import DeviceOnly, ReadOnlyDevice
 from decent_cloud.app.contracts import NotYourSide
 from decent_cloud.app.resets import NoMachine, ResetRow
@@ -76,7 +76,7 @@ def send(use: Usecases, who: Member, contract: Contract, command: ReplaceKeys) -
 
 def tell(use: Usecases, agent: Agent, contract: Contract, command: KeysReport) -> ResetRow:
     return use.write(
-        lambda uow: resets.report_keys(uow, agent.caller, contract.id, command, use.now_ms)
+        lambda uow: reset_reports.report_keys(uow, agent.caller, contract.id, command, use.now_ms)
     )
 
 
@@ -246,7 +246,7 @@ def test_reports_of_another_kind_list_or_state_change_nothing(
     agent, reset = shop.agent, asked.reset.id
     with pytest.raises(NotFound):
         use.write(
-            lambda uow: resets.report_password(
+            lambda uow: reset_reports.report_password(
                 uow,
                 agent.caller,
                 contract.id,
@@ -256,7 +256,7 @@ def test_reports_of_another_kind_list_or_state_change_nothing(
         )
     with pytest.raises(ResetOpen):
         use.write(
-            lambda uow: resets.report_password(
+            lambda uow: reset_reports.report_password(
                 uow, agent.caller, contract.id, ResetClaimed(scope=agent.scope), use.now_ms
             )
         )

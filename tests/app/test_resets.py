@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from decent_cloud.app import assignments, platform, resets
+from decent_cloud.app import assignments, platform, reset_reports, resets
 from decent_cloud.app.agents import AgentNotAllowed
 from decent_cloud.app.caller import Caller
 from decent_cloud.app.contracts import NotYourSide
@@ -72,7 +72,9 @@ def ask(use: Usecases, tenant: Member, contract: Contract) -> Reset:
 
 def tell(use: Usecases, agent: Agent, contract: Contract, command: PasswordReport) -> ResetRow:
     return use.write(
-        lambda uow: resets.report_password(uow, agent.caller, contract.id, command, use.now_ms)
+        lambda uow: reset_reports.report_password(
+            uow, agent.caller, contract.id, command, use.now_ms
+        )
     )
 
 

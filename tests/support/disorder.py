@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from decent_cloud.app import contracts, payments, refunds, releases, renewals, resets
+from decent_cloud.app import contracts, payments, refunds, releases, renewals, reset_reports, resets
 from decent_cloud.app.ports.processors import ChargeState, SentRefund, SentState
 from decent_cloud.app.ports.unit_of_work import UnitOfWork
 from decent_cloud.domain.catalog.offerings import Offering
@@ -165,7 +165,9 @@ class Rental:
         )
         command = reports[n % len(reports)]
         use.write(
-            lambda uow: resets.report_password(uow, agent.caller, contract.id, command, use.now_ms)
+            lambda uow: reset_reports.report_password(
+                uow, agent.caller, contract.id, command, use.now_ms
+            )
         )
 
     def _check_money_behind_machine(self, now: Contract) -> None:

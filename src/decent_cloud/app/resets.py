@@ -1,4 +1,4 @@
-"""Resets of a machine's password or SSH keys: somebody asks, an agent of the machine's backend does and proves it.
+"""Resets of a machine's password or SSH keys: who may ask, what is shown of them, when they end undone.
 
 The platform never sees a password: it keeps what the agent sealed, and says how far the work is. It cannot
 name a key either: the agent takes a list that the tenant signed.
@@ -6,32 +6,26 @@ name a key either: the agent takes a list that the tenant signed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
 
 from decent_cloud.app import reset_steps
 from decent_cloud.app.accounts import load_chain
-from decent_cloud.app.agents import AgentNotAllowed, authorize
+from decent_cloud.app.agents import authorize
 from decent_cloud.app.assignments import assigned
 from decent_cloud.app.caller import Caller, CallerKind, require_writer
-from decent_cloud.app.contracts import NotYourSide, get_contract, read_contract
-from decent_cloud.app.credentials import CredentialConflict, store_credential
+from decent_cloud.app.contracts import NotYourSide, read_contract
 from decent_cloud.app.ports.unit_of_work import UnitOfWork
 from decent_cloud.app.statements import from_wire
-from decent_cloud.domain.contracts import instance, lifecycle
-from decent_cloud.domain.contracts.assignment import Assignment, WrongScope
 from decent_cloud.domain.contracts.contract import Contract
 from decent_cloud.domain.contracts.reset import (
-    OPEN,
     REQUESTED_MS,
     WORKED_ON_MS,
     KeyListStale,
     Reset,
     ResetEvent,
     ResetNotPromised,
-    ResetOpen,
-    ResetTaken,
     check_limits,
     newest_list,
 )
@@ -41,7 +35,6 @@ from decent_cloud.kernel.clock import SECOND_MS
 from decent_cloud.kernel.errors import Conflict, NotFound
 from decent_cloud.kernel.ids import AccountId, ContractId, Kid, ResetId
 from decent_cloud.kernel.status import (
-    AssignmentState,
     ContractState,
     Permission,
     ResetOrigin,
@@ -49,20 +42,13 @@ from decent_cloud.kernel.status import (
     ResetSubject,
 )
 from decent_cloud.wire.v1.resets import (
-    KeysApplied,
-    KeysReport,
-    PasswordApplied,
-    PasswordReport,
     ReplaceKeys,
-    ResetClaimed,
-    ResetGivenUp,
-    ResetVerified,
 )
 
 _log = structlog.get_logger("resets")
 
 PLATFORM = "platform"
-_RUNNING = frozenset({ContractState.PROVISIONED, ContractState.ACTIVE})
+RUNNING = frozenset({ContractState.PROVISIONED, ContractState.ACTIVE})
 _COMING = frozenset({ContractState.ACCEPTED, ContractState.PROVISIONING})
 
 
@@ -91,9 +77,9 @@ def request_reset(
     contract = _rented(uow, caller, contract_id)
     if not contract.plan.reset:
         raise ResetNotPromised
-    _require_state(contract, _RUNNING)
-    reset = _new(uow, contract, _Asked(ResetOrigin.TENANT, caller.actor), now_ms)
-    return _row(uow, reset_steps.begin(uow, reset, actor=caller.actor, now_ms=now_ms))
+    require_machine(contract, RUNNING)
+    reset = new_reset(uow, contract, Asked(ResetOrigin.TENANT, caller.actor), now_ms)
+    return row_of(uow, reset_steps.begin(uow, reset, actor=caller.actor, now_ms=now_ms))
 
 
 def replace_keys(
@@ -112,18 +98,18 @@ def replace_keys(
             "the signed terms of this contract promise no resets and allow no management key:"
             " nobody but you can change its SSH keys"
         )
-    _require_state(contract, _RUNNING | _COMING)
+    require_machine(contract, RUNNING | _COMING)
     statement = from_wire(command.statement)
     wish = verify_key_list(statement, chain, contract.digest)
     text = statement_text(statement)
     newest = newest_list(uow.resets.of_contract(contract.id))
     if newest is not None and newest.statement == text:
-        return _row(uow, newest)
+        return row_of(uow, newest)
     if newest is not None and newest.n >= wish.number:
         raise KeyListStale(n=newest.n)
-    asked = _Asked(ResetOrigin.TENANT, caller.actor, n=wish.number, statement=text)
-    reset = _new(uow, contract, asked, now_ms)
-    return _row(uow, reset_steps.begin(uow, reset, actor=caller.actor, now_ms=now_ms))
+    asked = Asked(ResetOrigin.TENANT, caller.actor, n=wish.number, statement=text)
+    reset = new_reset(uow, contract, asked, now_ms)
+    return row_of(uow, reset_steps.begin(uow, reset, actor=caller.actor, now_ms=now_ms))
 
 
 def list_resets(
@@ -154,64 +140,6 @@ def pending_resets(
     return _rows(uow, tuple(reset for reset in opened if reset.subject is subject))
 
 
-def report_password(
-    uow: UnitOfWork, caller: Caller, contract_id: ContractId, command: PasswordReport, now_ms: int
-) -> ResetRow:
-    """Take in what an agent says about a new password; errors as `_report`."""
-    return _report(uow, caller, contract_id, ResetSubject.PASSWORD, command, now_ms)
-
-
-def report_keys(
-    uow: UnitOfWork, caller: Caller, contract_id: ContractId, command: KeysReport, now_ms: int
-) -> ResetRow:
-    """Take in what an agent says about new SSH keys; errors as `_report`."""
-    return _report(uow, caller, contract_id, ResetSubject.SSH_KEYS, command, now_ms)
-
-
-def _report(
-    uow: UnitOfWork,
-    caller: Caller,
-    contract_id: ContractId,
-    subject: ResetSubject,
-    command: PasswordReport | KeysReport,
-    now_ms: int,
-) -> ResetRow:
-    """Take in what an agent says about a reset. The same again changes nothing, and what comes too late
-    is not refused: the answer says how the reset stands.
-
-    Errors: AgentNotAllowed, NotFound, WrongScope, NoMachine, ResetTaken, ResetOpen, TooManyResets,
-    Invalid, CredentialConflict.
-    """
-    found = assigned(uow, caller, contract_id, Permission.RESET_PASSWORD, now_ms)
-    contract = get_contract(uow, contract_id)
-    if not instance.trusted(found, command.scope):
-        raise WrongScope("another backend made this contract's machine")
-    if isinstance(command, ResetClaimed):
-        claimable = _claimable(uow, contract.id, subject, command.reset)
-        return _row(uow, _claimed(uow, caller, contract, found, claimable, now_ms))
-    reset = _mine(uow, caller, contract.id, subject, command.reset)
-    return _row(uow, _taken_in(uow, caller, contract, reset, command, now_ms))
-
-
-def _taken_in(
-    uow: UnitOfWork,
-    caller: Caller,
-    contract: Contract,
-    reset: Reset,
-    command: PasswordApplied | KeysApplied | ResetVerified | ResetGivenUp,
-    now_ms: int,
-) -> Reset:
-    match command:
-        case PasswordApplied():
-            return _applied(uow, caller, contract, reset, command, now_ms)
-        case KeysApplied():
-            return _keys_applied(uow, caller, reset, command, now_ms)
-        case ResetVerified():
-            return _verified(uow, caller, reset, command, now_ms)
-        case ResetGivenUp():
-            return _failed(uow, caller, reset, command, now_ms)
-
-
 def apply_deadlines(uow: UnitOfWork, now_ms: int, limit: int) -> int:
     """End what nobody took up or finished in time; return how many ended."""
     due = uow.resets.due(now_ms, limit)
@@ -227,131 +155,8 @@ def apply_deadlines(uow: UnitOfWork, now_ms: int, limit: int) -> int:
     return len(due)
 
 
-def _claimed(
-    uow: UnitOfWork,
-    caller: Caller,
-    contract: Contract,
-    found: Assignment,
-    reset: Reset | None,
-    now_ms: int,
-) -> Reset:
-    if reset is None:
-        if found.state is not AssignmentState.BOUND:
-            raise NoMachine
-        _require_state(contract, _RUNNING)
-        asked = _Asked(ResetOrigin.PROVIDER, caller.actor, agent=caller.kid)
-        new = _new(uow, contract, asked, now_ms)
-        return reset_steps.begin(uow, new, actor=caller.actor, now_ms=now_ms)
-    if reset.state is ResetState.REQUESTED:
-        return reset_steps.advance(
-            uow,
-            reset,
-            ResetEvent.CLAIMED,
-            actor=caller.actor,
-            now_ms=now_ms,
-            agent=caller.kid,
-        )
-    if reset.state in OPEN and reset.agent != caller.kid:
-        # Another agent of the same backend goes on with it: an agent may have got a new key.
-        return reset_steps.save(uow, replace(reset, agent=caller.kid))
-    return reset
-
-
-def _claimable(
-    uow: UnitOfWork, contract: ContractId, subject: ResetSubject, named: str
-) -> Reset | None:
-    """Return the reset that is named; without a name, the open one if there is any.
-
-    A provider begins new passwords by itself, never SSH keys. Errors: NotFound, ResetOpen.
-    """
-    if named or subject is ResetSubject.SSH_KEYS:
-        return _get(uow, contract, subject, named)
-    found = next((one for one in uow.resets.of_contract(contract) if one.state in OPEN), None)
-    if found is not None and found.subject is not subject:
-        raise ResetOpen
-    return found
-
-
-def _applied(
-    uow: UnitOfWork,
-    caller: Caller,
-    contract: Contract,
-    reset: Reset,
-    command: PasswordApplied,
-    now_ms: int,
-) -> Reset:
-    """Keep the sealed credential, whatever became of the reset: it is what works now."""
-    if contract.state in lifecycle.TERMINAL:
-        return reset
-    n = command.credential.n
-    newest = uow.contracts.credential(contract.id)
-    if newest is not None and newest.n > n > reset.n:
-        raise CredentialConflict(n=newest.n)
-    store_credential(uow, contract, caller, command.credential, now_ms)
-    if n <= reset.n:
-        return reset
-    reset = reset_steps.save(uow, replace(reset, n=n))
-    if reset.state is ResetState.CLAIMED:
-        return reset_steps.advance(
-            uow, reset, ResetEvent.APPLIED, actor=caller.actor, now_ms=now_ms
-        )
-    event = reset_steps.event_name(reset.subject, ResetState.APPLIED)
-    reset_steps.record(uow, reset, actor=caller.actor, now_ms=now_ms, event=event)
-    return reset
-
-
-def _keys_applied(
-    uow: UnitOfWork, caller: Caller, reset: Reset, command: KeysApplied, now_ms: int
-) -> Reset:
-    if reset.state is not ResetState.CLAIMED or command.n != reset.n:
-        return reset
-    return reset_steps.advance(uow, reset, ResetEvent.APPLIED, actor=caller.actor, now_ms=now_ms)
-
-
-def _verified(
-    uow: UnitOfWork, caller: Caller, reset: Reset, command: ResetVerified, now_ms: int
-) -> Reset:
-    """Only the newest credential of the reset, or its list, can be what was tried."""
-    if reset.state is not ResetState.APPLIED or command.n != reset.n:
-        return reset
-    return reset_steps.advance(uow, reset, ResetEvent.VERIFIED, actor=caller.actor, now_ms=now_ms)
-
-
-def _failed(
-    uow: UnitOfWork, caller: Caller, reset: Reset, command: ResetGivenUp, now_ms: int
-) -> Reset:
-    if reset.state not in OPEN:
-        return reset
-    return reset_steps.advance(
-        uow,
-        reset,
-        ResetEvent.FAILED,
-        actor=caller.actor,
-        now_ms=now_ms,
-        failure=command.failure,
-        detail=command.detail,
-    )
-
-
-def _mine(
-    uow: UnitOfWork, caller: Caller, contract: ContractId, subject: ResetSubject, named: str
-) -> Reset:
-    reset = _get(uow, contract, subject, named)
-    if reset.state is ResetState.REQUESTED:
-        raise AgentNotAllowed("claim the reset before you report on it")
-    if reset.agent and reset.agent != caller.kid:
-        raise ResetTaken(agent=reset.agent)
-    return reset
-
-
-def _get(uow: UnitOfWork, contract: ContractId, subject: ResetSubject, named: str) -> Reset:
-    found = uow.resets.get(ResetId(named))
-    if found is None or (found.contract, found.subject) != (contract, subject):
-        raise NotFound("there is no such reset of this contract")
-    return found
-
-
-def _row(uow: UnitOfWork, reset: Reset) -> ResetRow:
+def row_of(uow: UnitOfWork, reset: Reset) -> ResetRow:
+    """Return a reset as it is shown."""
     return _rows(uow, (reset,))[0]
 
 
@@ -368,13 +173,14 @@ def _rented(uow: UnitOfWork, caller: Caller, contract_id: ContractId) -> Contrac
     return contract
 
 
-def _require_state(contract: Contract, states: frozenset[ContractState]) -> None:
+def require_machine(contract: Contract, states: frozenset[ContractState]) -> None:
+    """Refuse where the contract is in none of these states; NoMachine."""
     if contract.state not in states:
         raise NoMachine(f"the contract is {contract.state.value}: it has no running machine")
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class Asked:
     """Who asks for a reset, and of what: with a list, of SSH keys. A provider's agent begins at once."""
 
     origin: ResetOrigin
@@ -384,7 +190,7 @@ class _Asked:
     statement: str = ""
 
 
-def _new(uow: UnitOfWork, contract: Contract, asked: _Asked, now_ms: int) -> Reset:
+def new_reset(uow: UnitOfWork, contract: Contract, asked: Asked, now_ms: int) -> Reset:
     """Return the next reset of a contract; a provider's is claimed already.
 
     Errors: ResetOpen, TooManyResets.

@@ -6,7 +6,7 @@ from litestar import Response, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from decent_cloud.app import resets
+from decent_cloud.app import reset_reports, resets
 from decent_cloud.app.resets import ResetRow
 from decent_cloud.http.call import Call
 from decent_cloud.kernel.clock import rfc3339
@@ -84,7 +84,7 @@ async def report_password(
     """Claim a reset or begin one of the provider's own; send the sealed credential; say that it works or cannot."""
     return await call.write(
         lambda uow: reset_view(
-            resets.report_password(uow, call.caller, ContractId(contract), data, call.now_ms)
+            reset_reports.report_password(uow, call.caller, ContractId(contract), data, call.now_ms)
         )
     )
 
@@ -96,7 +96,7 @@ async def report_keys(
     """Claim a reset of SSH keys; say that they are in, that a second look found just them, or why not."""
     return await call.write(
         lambda uow: reset_view(
-            resets.report_keys(uow, call.caller, ContractId(contract), data, call.now_ms)
+            reset_reports.report_keys(uow, call.caller, ContractId(contract), data, call.now_ms)
         )
     )
 

@@ -5,8 +5,6 @@ The agent dies by SIGKILL at every step of it. In the end the machine takes the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import asyncssh
 import pytest
 
@@ -16,32 +14,22 @@ from decent_cloud.domain.keys.key_lists import KeyList, sign_key_list
 from decent_cloud.kernel.ids import Digest
 from decent_cloud.kernel.ssh_keys import SshPublicKey
 from decent_cloud.kernel.status import ResetState
-from decent_cloud.wire.v1.offerings import OfferingView
-from decent_cloud.wire.v1.resets import ReplaceKeys, ResetsView, ResetView
+from decent_cloud.wire.v1.resets import ReplaceKeys, ResetView
 from devtools.actors import SshPair, new_ssh_pair
 from devtools.market import Market
-from devtools.processes import AgentProgram, until
 from devtools.ssh import run_over_ssh
+from tests.journeys.stall import Stall
 
 pytestmark = [pytest.mark.journey]
 
-ENDED = frozenset({ResetState.VERIFIED, ResetState.FAILED, ResetState.EXPIRED})
 # On a real engine, where each takes longer: the steps around what happens outside.
 OUTSIDE = (steps.RESET_CALL_JOURNALLED, steps.RESET_ANSWERED, steps.LOGIN_ANSWERED)
 
 
-@dataclass(frozen=True, slots=True)
-class Stall:
-    """An agent with an offering on a market."""
+class KeyStall(Stall):
+    """Where SSH keys are replaced."""
 
-    market: Market
-    agent: AgentProgram
-    offering: OfferingView
-
-    def rent(self) -> str:
-        ordered = self.market.tenant.rent(self.offering)
-        self.market.wait_state(ordered.id, "active")
-        return ordered.id
+    __slots__ = ()
 
     def send(self, contract: str, n: int, *pairs: SshPair) -> ResetView:
         tenant = self.market.tenant
@@ -50,14 +38,6 @@ class Stall:
         signed = sign_key_list(KeyList(tenant.id, digest, tenant.chain.pin, keys, n), tenant.keys)
         body = ReplaceKeys(statement=to_wire(signed))
         return tenant.api.write("POST", f"/contracts/{contract}/ssh-keys", ResetView, body)
-
-    def ended(self, asked: ResetView) -> ResetView:
-        def look() -> ResetView | None:
-            path = f"/contracts/{asked.contract}/resets"
-            found = self.market.tenant.api.get(path, ResetsView).items[-1]
-            return found if found.id == asked.id and found.state in ENDED else None
-
-        return until("the keys are in", look, 40)
 
     def opens(self, contract: str, pair: SshPair) -> bool:
         if self.market.on_fakes:
@@ -74,23 +54,17 @@ def parsed(pair: SshPair) -> SshPublicKey:
     return SshPublicKey.parse(pair.public)
 
 
-def _stall(market: Market) -> Stall:
-    agent = market.new_agent()
-    agent.start()
-    return Stall(market, agent, market.offering())
+@pytest.fixture(scope="module")
+def fakes(shared_market: Market) -> KeyStall:
+    return KeyStall.open(shared_market)
 
 
 @pytest.fixture(scope="module")
-def fakes(shared_market: Market) -> Stall:
-    return _stall(shared_market)
+def containers(docker_market: Market) -> KeyStall:
+    return KeyStall.open(docker_market)
 
 
-@pytest.fixture(scope="module")
-def containers(docker_market: Market) -> Stall:
-    return _stall(docker_market)
-
-
-def _rotate_well(stall: Stall) -> None:
+def _rotate_well(stall: KeyStall) -> None:
     contract = stall.rent()
     old, new, other = stall.market.tenant.ssh, new_ssh_pair(), new_ssh_pair()
     assert stall.opens(contract, old)
@@ -105,7 +79,7 @@ def _rotate_well(stall: Stall) -> None:
     stall.market.wait_gone(contract)
 
 
-def _die_and_converge(stall: Stall, step: str) -> None:
+def _die_and_converge(stall: KeyStall, step: str) -> None:
     contract = stall.rent()
     old, new = stall.market.tenant.ssh, new_ssh_pair()
     stall.agent.stop()
@@ -120,23 +94,29 @@ def _die_and_converge(stall: Stall, step: str) -> None:
     stall.market.wait_gone(contract)
 
 
-def test_on_a_fake_cloud_the_new_keys_open_and_the_old_one_does_not(fakes: Stall) -> None:
+def test_on_a_fake_cloud_the_new_keys_open_and_the_old_one_does_not(fakes: KeyStall) -> None:
     _rotate_well(fakes)
 
 
 @pytest.mark.docker
-def test_on_a_real_engine_the_new_keys_log_in_and_the_old_one_does_not(containers: Stall) -> None:
+def test_on_a_real_engine_the_new_keys_log_in_and_the_old_one_does_not(
+    containers: KeyStall,
+) -> None:
     _rotate_well(containers)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("step", steps.RESET_PATH)
-def test_killed_at_any_step_the_newest_list_opens_and_no_other_key(fakes: Stall, step: str) -> None:
+def test_killed_at_any_step_the_newest_list_opens_and_no_other_key(
+    fakes: KeyStall, step: str
+) -> None:
     _die_and_converge(fakes, step)
 
 
 @pytest.mark.slow
 @pytest.mark.docker
 @pytest.mark.parametrize("step", OUTSIDE)
-def test_killed_around_what_happens_outside_on_a_real_engine(containers: Stall, step: str) -> None:
+def test_killed_around_what_happens_outside_on_a_real_engine(
+    containers: KeyStall, step: str
+) -> None:
     _die_and_converge(containers, step)

@@ -13,16 +13,14 @@ import pytest
 
 from decent_cloud.agent import steps
 from decent_cloud.kernel.status import ResetState
-from decent_cloud.wire.v1.offerings import OfferingView
-from decent_cloud.wire.v1.resets import ResetsView, ResetView
+from decent_cloud.wire.v1.resets import ResetView
 from devtools.market import Market
-from devtools.processes import AgentProgram, until
 from devtools.ssh import run_over_ssh
+from tests.journeys.stall import Stall
 from tests.support.kept import kept_in
 
 pytestmark = [pytest.mark.journey]
 
-ENDED = frozenset({ResetState.VERIFIED, ResetState.FAILED, ResetState.EXPIRED})
 # On a real engine, where each takes longer: the steps around what happens outside.
 OUTSIDE = (
     steps.RESET_CALL_JOURNALLED,
@@ -33,19 +31,15 @@ OUTSIDE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Stall:
-    """An agent with an offering on a market; `seen` are all passwords that the tenant ever opened."""
+class PasswordStall(Stall):
+    """Where passwords are reset; `seen` are all that the tenant ever opened."""
 
-    market: Market
-    agent: AgentProgram
-    offering: OfferingView
     seen: set[str] = field(default_factory=set)
 
     def rent(self) -> str:
-        ordered = self.market.tenant.rent(self.offering)
-        self.market.wait_state(ordered.id, "active")
-        self.password(ordered.id)
-        return ordered.id
+        contract = Stall.rent(self)
+        self.password(contract)
+        return contract
 
     def password(self, contract: str) -> str:
         found = self.market.tenant.open_credential(contract).access.password or ""
@@ -55,14 +49,6 @@ class Stall:
     def ask(self, contract: str) -> ResetView:
         path = f"/contracts/{contract}/reset-password"
         return self.market.tenant.api.write("POST", path, ResetView)
-
-    def ended(self, asked: ResetView) -> ResetView:
-        def look() -> ResetView | None:
-            path = f"/contracts/{asked.contract}/resets"
-            found = self.market.tenant.api.get(path, ResetsView).items[-1]
-            return found if found.id == asked.id and found.state in ENDED else None
-
-        return until("the reset is over", look, 40)
 
     def works(self, contract: str, password: str) -> bool:
         if self.market.on_fakes:
@@ -83,23 +69,17 @@ class Stall:
             assert secret.encode() not in kept
 
 
-def _stall(market: Market) -> Stall:
-    agent = market.new_agent()
-    agent.start()
-    return Stall(market, agent, market.offering())
+@pytest.fixture(scope="module")
+def fakes(shared_market: Market) -> PasswordStall:
+    return PasswordStall.open(shared_market)
 
 
 @pytest.fixture(scope="module")
-def fakes(shared_market: Market) -> Stall:
-    return _stall(shared_market)
+def containers(docker_market: Market) -> PasswordStall:
+    return PasswordStall.open(docker_market)
 
 
-@pytest.fixture(scope="module")
-def containers(docker_market: Market) -> Stall:
-    return _stall(docker_market)
-
-
-def _reset_well(stall: Stall) -> None:
+def _reset_well(stall: PasswordStall) -> None:
     contract = stall.rent()
     old = stall.password(contract)
     assert stall.works(contract, old)
@@ -113,7 +93,7 @@ def _reset_well(stall: Stall) -> None:
     stall.market.wait_gone(contract)
 
 
-def _die_and_converge(stall: Stall, step: str) -> None:
+def _die_and_converge(stall: PasswordStall, step: str) -> None:
     contract = stall.rent()
     old = stall.password(contract)
     stall.agent.stop()
@@ -131,13 +111,15 @@ def _die_and_converge(stall: Stall, step: str) -> None:
     stall.market.wait_gone(contract)
 
 
-def test_on_a_fake_cloud_the_new_password_works_and_the_old_one_does_not(fakes: Stall) -> None:
+def test_on_a_fake_cloud_the_new_password_works_and_the_old_one_does_not(
+    fakes: PasswordStall,
+) -> None:
     _reset_well(fakes)
 
 
 @pytest.mark.docker
 def test_on_a_real_engine_the_new_password_logs_in_and_the_old_one_does_not(
-    containers: Stall,
+    containers: PasswordStall,
 ) -> None:
     _reset_well(containers)
 
@@ -145,7 +127,7 @@ def test_on_a_real_engine_the_new_password_logs_in_and_the_old_one_does_not(
 @pytest.mark.slow
 @pytest.mark.parametrize("step", steps.RESET_PATH)
 def test_killed_at_any_step_one_password_works_and_the_tenant_has_it(
-    fakes: Stall, step: str
+    fakes: PasswordStall, step: str
 ) -> None:
     _die_and_converge(fakes, step)
 
@@ -153,5 +135,7 @@ def test_killed_at_any_step_one_password_works_and_the_tenant_has_it(
 @pytest.mark.slow
 @pytest.mark.docker
 @pytest.mark.parametrize("step", OUTSIDE)
-def test_killed_around_what_happens_outside_on_a_real_engine(containers: Stall, step: str) -> None:
+def test_killed_around_what_happens_outside_on_a_real_engine(
+    containers: PasswordStall, step: str
+) -> None:
     _die_and_converge(containers, step)

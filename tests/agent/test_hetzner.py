@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
@@ -12,10 +12,10 @@ from decent_cloud.agent.daemon import Agent, Parts
 from decent_cloud.agent.journal import PLATFORM_ID
 from decent_cloud.agent.records import Stage
 from decent_cloud.agent.steps import OnStep, no_hook
-from decent_cloud.drivers.contract import LABEL_CONTRACT, Driver, Handle, Secret
-from decent_cloud.drivers.hetzner.driver import HetznerDriver
+from decent_cloud.drivers.contract import LABEL_CONTRACT, Driver, Secret
 from decent_cloud.kernel.ids import ContractId
 from tests.agent.rig import QUICK, Rig, eventually, rig_for, running
+from tests.agent.tried import Tried
 from tests.drivers.hetzner_rig import HetznerRig
 from tests.support.clouds.hetzner import HetznerCloud, Record, refusal
 from tests.support.clouds.server import serving_cloud
@@ -25,23 +25,6 @@ from tests.support.platform import Platform
 from tests.support.secrets import password
 
 pytestmark = pytest.mark.slow
-
-
-class Tried:
-    """The fake's machines have no SSH server: a driver for them tries passwords in the fake itself."""
-
-    def __init__(self, driver: HetznerDriver, project: HetznerRig) -> None:
-        self._driver = driver
-        self._project = project
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._driver, name)
-
-    def try_password(
-        self, handle: Handle, contract: ContractId, user: str, password: Secret
-    ) -> bool:
-        seen = self._driver.inspect(handle, contract)
-        return self._project.takes_password(seen, user, password)
 
 
 class HetznerAgent(Rig):

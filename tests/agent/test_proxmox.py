@@ -13,11 +13,11 @@ from decent_cloud.agent.daemon import Agent, Parts
 from decent_cloud.agent.journal import PLATFORM_ID
 from decent_cloud.agent.records import Stage
 from decent_cloud.agent.steps import OnStep, no_hook
-from decent_cloud.drivers.contract import Driver, Handle, Secret
-from decent_cloud.drivers.proxmox.driver import ProxmoxDriver
+from decent_cloud.drivers.contract import Driver
 from decent_cloud.kernel.ids import ContractId
 from tests.agent.rig import QUICK, Rig, eventually, rig_for, running
 from tests.agent.test_crash import Killer, run_until_dead
+from tests.agent.tried import Tried
 from tests.drivers.proxmox_rig import LOCK, ProxmoxRig
 from tests.support.clouds.proxmox import FakeProxmox, refusal
 from tests.support.clouds.server import serving_cloud
@@ -33,23 +33,6 @@ pytestmark = [
 
 CLONE = ("POST", r"/qemu/\d+/clone$")
 SET_PASSWORD = ("POST", r"/agent/set-user-password$")
-
-
-class Tried:
-    """The fake's machines have no SSH server: a driver for them tries passwords in the fake itself."""
-
-    def __init__(self, driver: ProxmoxDriver, cluster: ProxmoxRig) -> None:
-        self._driver = driver
-        self._cluster = cluster
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._driver, name)
-
-    def try_password(
-        self, handle: Handle, contract: ContractId, user: str, password: Secret
-    ) -> bool:
-        seen = self._driver.inspect(handle, contract)
-        return self._cluster.takes_password(seen, user, password)
 
 
 class ProxmoxAgent(Rig):

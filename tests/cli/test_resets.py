@@ -189,6 +189,18 @@ def test_a_program_replaces_the_keys_again_and_again(
         assert error["code"] == "reset_not_promised"
 
 
+def test_only_the_tenant_signs_which_keys_a_machine_takes(
+    rig: Rig, shop: Shop, tenant: Desk, provider: Desk, ssh_key: str, tmp_path: Path
+) -> None:
+    with running(rig):
+        contract = rented(rig, shop, tenant, ssh_key)
+    file = str(public_file(tmp_path, 1))
+    for command in (("rotate-ssh", contract, "--ssh-key", file), ("show", contract)):
+        error = provider.refused(3, "creds", *command)
+        assert error["code"] == "wrong_account"
+        assert "only the tenant can do this" in error["message"]
+
+
 def test_a_provider_resets_with_the_agent_running_and_without(
     rig: Rig, shop: Shop, tenant: Desk, ssh_key: str, tmp_path: Path
 ) -> None:

@@ -94,7 +94,7 @@ def _show_board(session: Session, found: PricesView, token: Asset | None, *, sou
             for one in wanted
         ),
     )
-    if sources:
+    if sources or not found.sources:  # that none is asked is why there is no price
         _show_sources(session, found, wanted)
 
 

@@ -10,7 +10,7 @@ from decent_cloud.client.trust import Trust
 from decent_cloud.domain.keys.chain import ChainState
 from decent_cloud.domain.keys.credentials import Credential, Expected, open_credential
 from decent_cloud.domain.keys.delegations import verify_delegation
-from decent_cloud.domain.keys.errors import CannotOpen, KeyRefused
+from decent_cloud.domain.keys.errors import CannotOpen, KeyRefused, WrongAccount
 from decent_cloud.domain.keys.logs import OpenedLog, open_log
 from decent_cloud.domain.keys.orders import Order, verify_order
 from decent_cloud.kernel.ids import Digest, Kid
@@ -29,8 +29,12 @@ def own_order(view: ContractView, chain: ChainState) -> Order:
     """Return the order behind a contract, proven to be this account's.
 
     Everything else that the platform says of a contract hangs on this: its digest and provider.
-    Errors: any `KeyRefused`, ContractDiffers.
+    Errors: WrongAccount for the other side, any other `KeyRefused`, ContractDiffers.
     """
+    if view.tenant != chain.account_id:
+        raise WrongAccount(
+            "this contract's tenant is another account, and only the tenant can do this"
+        )
     order = verify_order(from_wire(view.order), chain, first_seen=False)
     if (order.digest, order.provider) != (view.digest, view.provider) or order.extends is not None:
         raise ContractDiffers
